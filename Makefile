@@ -1,0 +1,50 @@
+# `make run` and `make test` do all of their own set-up, in .venv.
+
+PYTHON ?= python3
+CONFIG ?= config.example.yaml
+HOST ?= 127.0.0.1
+PORT ?= 4000
+# More arguments for pip. On Linux PyPI's torch is the one for NVIDIA cards, several gigabytes; for the processor's:
+#   make test PIP_ARGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+PIP_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
+
+.PHONY: run test check format lock clean
+
+run: .venv/base
+	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
+
+test: .venv/dev
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The versions that are installed everywhere, for every supported Python. Review the difference, run the tests, commit.
+# torch stays where the tests ran last: each release is large, and the voices' timing was measured on this one.
+lock: .venv/dev
+	$(PIP) uv
+	printf 'torch==2.13.0\n' > .venv/held.txt
+	$(BIN)/uv pip compile --upgrade --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+		--constraint .venv/held.txt --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .coverage dist
+
+.venv/base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/dev: .venv/base
+	$(PIP) --editable '.[dev,kokoro]'
+	touch $@

@@ -1,0 +1,65 @@
+"""Cutting text for speech: at sentence ends first, then clauses, then words, so that joins fall where people pause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+# A full stop after one of these is not the end of a sentence.
+_ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof sr jr st vs etc e.g i.e cf no fig vol approx dept est inc ltd co corp gen col capt rev".split()
+)
+_SENTENCE = re.compile(r"[.!?…]+[\"')\]»”’]*(?=\s)|[。！？｡]+[」』”’]*|\n+")
+_CLAUSE = re.compile(r"[,;:][\"')\]»”’]*(?=\s)|\s[—–-]+(?=\s)|—|[，、；：]")
+_SPACE = re.compile(r"\s+")
+# A NUL would end the text for a C library; none of these can be heard.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]+")
+
+
+def pieces(text: str, limits: Sequence[int]) -> Iterator[str]:
+    """Cut ``text`` into pieces to be spoken one after another.
+
+    ``limits`` are the longest lengths in characters: of the first piece, the second, …; the last one goes for all that
+    follow. Each piece ends at the last sentence end within its limit, else at a clause end, else between words, else
+    at the limit. No character is lost but white space around the cuts and control characters.
+
+    The first piece instead ends at the *first* sentence or clause end that leaves at least a third of its limit, so
+    that sound begins as early as it can.
+    """
+    rest = _CONTROL.sub(" ", text).strip()
+    for index in range(len(rest)):
+        if not rest:
+            return
+        cut = _cut(rest, limits[min(index, len(limits) - 1)], early=index == 0)
+        piece, rest = rest[:cut].strip(), rest[cut:].strip()
+        if piece:
+            yield piece
+
+
+def _cut(text: str, limit: int, *, early: bool) -> int:
+    """Where the next piece of ``text`` ends (an index in 1..len)."""
+    if early:
+        ends = sorted({*_ends(_SENTENCE, text, limit), *_ends(_CLAUSE, text, limit)})
+        soon = next((end for end in ends if end >= limit // 3), 0)
+        if soon:
+            return soon
+    if len(text) <= limit:
+        return len(text)
+    for pattern in (_SENTENCE, _CLAUSE, _SPACE):
+        ends = [end for end in _ends(pattern, text, limit) if end >= limit // 3 or pattern is _SPACE]
+        if ends:
+            return ends[-1]
+    return limit
+
+
+def _ends(pattern: re.Pattern[str], text: str, limit: int) -> list[int]:
+    # One character more than the limit is read, because the white space after a stop is what makes it an end.
+    found = (match.end() for match in pattern.finditer(text, 0, limit + 1))
+    return [end for end in found if end <= limit and not (pattern is _SENTENCE and _abbreviation(text, end))]
+
+
+def _abbreviation(text: str, end: int) -> bool:
+    if text[end - 1] != ".":
+        return False
+    word = text[:end].rsplit(None, 1)[-1].strip(".\"'([").lower()
+    return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i")

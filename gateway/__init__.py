@@ -1,0 +1,1 @@
+"""Who may ask whom: the OpenAI-compatible face, routing, configuration."""

@@ -1,0 +1,280 @@
+"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``version``.
+
+Exit codes: 0 done, 1 it failed (the message says why), 2 the command line itself is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from gateway.config import Config, ConfigError, load_config
+from gateway.errors import GatewayError
+from gateway.telemetry import configure_logging
+from gateway.version import __version__
+from providers.base.errors import ProviderError, PullError
+
+_log = logging.getLogger(__name__)
+
+cli = typer.Typer(
+    name="media-gateway",
+    help="One OpenAI-compatible endpoint for media.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="MEDIA_GATEWAY_CONFIG",
+        help="The YAML config. Default: ./config.yaml, else the example.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def main() -> None:
+    """The ``media-gateway`` command."""
+    cli()
+
+
+@cli.command()
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 4000,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
+    log_level: LogOption = "info",
+) -> None:
+    """Run the server."""
+    from gateway.server import make_server
+
+    configure_logging(log_level)
+    loaded = _load(config)
+    if loaded.general.master_key is None and not no_auth and not _loopback(host):
+        _fail(
+            f"refusing to listen on {host} without a key: anyone who reaches it could spend your money.\n"
+            "Set general_settings.master_key in the config (or MEDIA_GATEWAY_MASTER_KEY in the environment), "
+            "listen on 127.0.0.1, or pass --no-auth if something in front of it checks its callers."
+        )
+    if loaded.general.master_key is None:
+        _log.warning("no master_key is set: whoever reaches %s may call without one", host)
+    server = make_server(loaded, host, port)
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's way of saying that it could not start; it has logged why
+        raise typer.Exit(1) from None
+
+
+@cli.command()
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The YAML config.")] = None, as_json: JsonOption = False
+) -> None:
+    """Check a config: print every fault in it, or the models it makes."""
+    from gateway.services.deployments import mode
+
+    loaded = _load(file)
+    _print_rows(
+        ("model", "provider", "deployment", "mode"),
+        [
+            *(
+                (entry.model_name, entry.vendor, f"{entry.vendor}/{entry.model}", mode(entry))
+                for entry in loaded.models
+            ),
+            *((alias, "", f"-> {target}", "alias") for alias, target in loaded.aliases.items()),
+        ],
+        as_json,
+    )
+
+
+@cli.command()
+def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the models, and whether each can answer."""
+    configure_logging("error")
+
+    async def rows() -> list[tuple[str, ...]]:
+        from gateway.build import open_services
+
+        async with open_services(_load(config)) as services:
+            return [
+                (each.model, each.provider, each.readiness.state, each.readiness.detail, ", ".join(each.covered_by))
+                for each in services.catalog.standings()
+            ]
+
+    _print_rows(("model", "provider", "state", "detail", "fallback"), asyncio.run(rows()), as_json)
+
+
+@cli.command()
+def voices(
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only the voices of this model.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the voices."""
+    configure_logging("error")
+
+    async def rows() -> list[tuple[str, ...]]:
+        from gateway.build import open_services
+
+        async with open_services(_load(config)) as services:
+            return [
+                (voice.id, voice.name, voice.language, voice.gender, ", ".join(of))
+                for voice, of in services.catalog.voices(model)
+            ]
+
+    with _told():
+        _print_rows(("voice", "name", "language", "gender", "models"), asyncio.run(rows()), as_json)
+
+
+@cli.command()
+def say(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    text: Annotated[str | None, typer.Argument(help="What to say; '-' or nothing reads standard input.")] = None,
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the config's first.")] = None,
+    voice: Annotated[str, typer.Option("--voice", "-v")] = "alloy",
+    format: Annotated[str | None, typer.Option("--format", "-f", help="mp3, opus, aac, flac, wav or pcm.")] = None,  # noqa: A002
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file, or '-' for standard output.")] = None,
+    speed: Annotated[float, typer.Option(min=0.25, max=4.0)] = 1.0,
+) -> None:
+    """Speak a text into a file or a pipe, with no server running."""
+    from engines.media import AudioFormat
+    from gateway.saying import finish_wav
+    from gateway.saying import say as speak
+    from providers.base.contract import SpeechRequest
+
+    configure_logging("warning")
+    if text is None or text == "-":
+        text = sys.stdin.read()
+    if not text.strip():
+        _fail("there is nothing to say", 2)
+    to_stdout = output is None or str(output) == "-"
+    if to_stdout and sys.stdout.isatty():
+        _fail("standard output is a terminal: give a file with -o, or pipe the sound into a player", 2)
+    suffix = "" if output is None else output.suffix.lstrip(".").lower()
+    known = [each.value for each in AudioFormat]
+    wished = format or (suffix if suffix in known else "mp3")
+    if wished not in known:
+        _fail(f"unknown format {wished!r}: choose from {', '.join(known)}", 2)
+    request = SpeechRequest(text, voice, AudioFormat(wished), speed)
+    with _told():
+        if to_stdout:
+            asyncio.run(speak(_load(config), model, request, sys.stdout.buffer))
+        else:
+            assert output is not None
+            with output.open("wb") as file:
+                asyncio.run(speak(_load(config), model, request, file))
+                if request.format is AudioFormat.WAV:
+                    finish_wav(file)
+
+
+@cli.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="A model with weights, such as kokoro-82m.")],
+    to: Annotated[Path | None, typer.Option(help="A folder; default: the Hugging Face hub's cache.")] = None,
+) -> None:
+    """Download a local model, checked and resumable."""
+
+    from providers.base import registry
+
+    pullers = {name: vendor.pull[name] for vendor in map(registry.load, registry.names()) for name in vendor.pull}
+    name = model.rpartition("/")[2]
+    if name not in pullers:
+        _fail(f"{model!r} has nothing to download; models that have: {', '.join(sorted(pullers))}", 2)
+    try:
+        typer.echo(pullers[name](to, lambda line: typer.echo(line, err=True)))
+    except PullError as error:
+        _fail(str(error))
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _load(path: Path | None) -> Config:
+    """The config of a command; on faults, prints them all and ends the program."""
+    path = path or _usual()
+    try:
+        config = load_config(path)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        count = sum(problem.severity == "error" for problem in error.problems)
+        _fail(f"{path}: {count} error{'s' if count != 1 else ''}")
+    for problem in config.warnings:
+        typer.echo(str(problem), err=True)
+    return config
+
+
+def _usual() -> Path:
+    here = Path("config.yaml")
+    if here.is_file():
+        return here
+    package = Path(__file__).parent
+    # In the wheel the example lies in the package; in a checkout at its top.
+    example = next(
+        path for path in (package / "config.example.yaml", package.parent / "config.example.yaml") if path.is_file()
+    )
+    typer.echo(f"no config.yaml here: using {example}", err=True)
+    return example
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """An error as one line on standard error, and exit code 1."""
+    try:
+        yield
+    except (GatewayError, ProviderError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # whoever reads our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        _fail(str(error))
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(f"media-gateway: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _print_rows(head: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows], ensure_ascii=False, indent=2))
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*head)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+    else:
+        for row in (head, *rows):
+            typer.echo("\t".join(row))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The web face: the only place, with ``gateway.app``, that knows HTTP."""

@@ -1,0 +1,106 @@
+"""What ``/docs`` says of the routes that FastAPI does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from engines.media import MIME
+from gateway.api.fastlane import FastRoute
+from gateway.api.speech import SpeechBody
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, and what would be right."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorDetail
+
+
+_REFERENCE = "#/components/schemas/{model}"
+_KEY = {"Key": {"type": "http", "scheme": "bearer"}}
+_REFUSALS = {
+    "400": "A field is wrong: `param` names it.",
+    "401": "No key, or a wrong one.",
+    "404": "No such model.",
+    "408": "The body did not arrive in time.",
+    "413": "The body is too large.",
+    "429": "The model has as many requests in hand as it takes; `retry-after` says when to come back.",
+    "500": "The model failed.",
+    "503": "The model cannot serve now.",
+}
+
+
+def speech_operation() -> dict[str, Any]:
+    """``POST /v1/audio/speech``."""
+    audio = {media: {"schema": {"type": "string", "format": "binary"}} for media in sorted(set(MIME.values()))}
+    audio["text/event-stream"] = {"schema": {"type": "string"}}
+    return {
+        "tags": ["audio"],
+        "summary": "Speak a text",
+        "operationId": "createSpeech",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model="CreateSpeechRequest")}}},
+        },
+        "responses": {
+            "200": {"description": "Sound in the format asked for, sent while it is made.", "content": audio},
+            **{status: _refusal(text) for status, text in _REFUSALS.items()},
+        },
+        "security": [{"Key": []}],
+    }
+
+
+def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
+    """Make ``app.openapi()`` tell of ``routes`` too, and of our errors in place of FastAPI's own."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = plain()
+            for route in routes:
+                if route.path.startswith("/v1/"):
+                    schema["paths"].setdefault(route.path, {})[route.method.lower()] = dict(route.operation)
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {}).update(_schemas())
+            components["securitySchemes"] = _KEY
+            _correct(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for model in (SpeechBody, ErrorResponse):
+        schema = model.model_json_schema(ref_template=_REFERENCE)
+        schemas |= schema.pop("$defs", {})
+        schemas[schema["title"]] = schema
+    return schemas
+
+
+def _refusal(text: str) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(model="ErrorResponse")}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _correct(schema: dict[str, Any]) -> None:
+    """A faulty request is a 400 in OpenAI's shape here, never FastAPI's 422."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if operation["responses"].pop("422", None) is not None:
+                operation["responses"]["400"] = _refusal(_REFUSALS["400"])
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

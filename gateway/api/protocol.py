@@ -1,0 +1,103 @@
+"""The HTTP/1.1 connection: uvicorn's, with the limits it has no setting for.
+
+uvicorn waits for ever for the end of a request's headers, takes headers of any size and any number of connections, and
+answers what it cannot parse in plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.config import GeneralSettings
+from gateway.ids import request_id
+
+HEADER_BYTES = 64 * 1024
+"""The longest request line and headers together."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. Use ``limited`` to make the class that has a config's limits."""
+
+    header_timeout = 10.0
+    max_connections = 1000
+
+    _deadline: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Arm the deadline of the first request, or turn the caller away."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > self.max_connections:
+            self._answer(503, "Service Unavailable", "Too many connections; try again.", "overloaded")
+            return
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of the headers."""
+        if self._deadline is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > HEADER_BYTES + 65_536 and not self.transport.is_closing():
+                # One read may carry headers and the beginning of a body: 64 KiB more are let through for that.
+                self._answer(431, "Request Header Fields Too Large", "The headers are too large.", "headers_too_large")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A request begins: its headers are due."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._arm()
+
+    def on_headers_complete(self) -> None:
+        """The headers are here."""
+        self._disarm()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed is answered in OpenAI's shape too."""
+        self._answer(400, "Bad Request", msg, "invalid_http")
+
+    def _arm(self) -> None:
+        self._header_bytes = 0
+        self._deadline = self.loop.call_later(self.header_timeout, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            text = f"The request headers did not arrive within {self.header_timeout:g} s."
+            self._answer(408, "Request Timeout", text, "request_timeout")
+
+    def _answer(self, status: int, phrase: str, message: str, code: str) -> None:
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
+        lines = [
+            f"HTTP/1.1 {status} {phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            f"x-request-id: {request_id(None)}",
+            *(["retry-after: 1"] if status == 503 else []),
+            "connection: close",
+        ]
+        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+def limited(settings: GeneralSettings) -> Callable[..., Any]:
+    """The protocol class with the limits of a config."""
+    limits = {"header_timeout": settings.header_timeout, "max_connections": settings.max_connections}
+    return type("ConfiguredProtocol", (LimitedProtocol,), limits)

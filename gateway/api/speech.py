@@ -1,0 +1,137 @@
+"""``POST /v1/audio/speech`` as OpenAI documents it (https://platform.openai.com/docs/api-reference/audio)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+
+from engines.media import SAMPLE_RATE, AudioFormat, content_type
+from gateway.api.body import read_body
+from gateway.api.errors import error_body, invalid
+from gateway.api.http import Call, Endpoint, Header
+from gateway.api.stream import StreamBroken, send_stream, while_connected
+from gateway.config import GeneralSettings
+from gateway.services.speech import Speech, SpeechService, tokens
+from providers.base.contract import SpeechRequest
+from providers.base.errors import ProviderError
+
+
+class VoiceId(BaseModel):
+    """A custom voice."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str = Field(min_length=1, max_length=256)
+
+
+# Told apart by hand: else a fault in one form is reported for the other one too.
+Voice = Annotated[
+    Annotated[str, Field(strict=True, min_length=1, max_length=256), Tag("text")] | Annotated[VoiceId, Tag("object")],
+    Discriminator(lambda value: "object" if isinstance(value, dict) else "text"),
+]
+
+
+class SpeechBody(BaseModel):
+    """The JSON body. Fields that OpenAI does not know go to the provider, which refuses what it cannot honour."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, title="CreateSpeechRequest")
+
+    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
+    input: Annotated[str, Field(strict=True, min_length=1, max_length=4096, description="The text to speak.")]
+    voice: Voice | None = Field(
+        None, description="A voice of the model or one of OpenAI's names; optional where the config has a default."
+    )
+    instructions: Annotated[str, Field(strict=True, max_length=4096)] | None = None
+    response_format: AudioFormat | None = Field(None, description="Default: mp3.")
+    speed: Annotated[float, Field(strict=True, ge=0.25, le=4.0)] | None = Field(None, description="Default: 1.")
+    stream_format: Literal["audio", "sse"] | None = Field(None, description="Default: audio.")
+
+    @field_validator("input")
+    @classmethod
+    def _speakable(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("it is only white space")
+        return text
+
+    def request(self) -> SpeechRequest:
+        """The same in the contract's words."""
+        return SpeechRequest(
+            text=self.input,
+            voice=self.voice.id if isinstance(self.voice, VoiceId) else self.voice or "",
+            format=self.response_format or AudioFormat.MP3,
+            speed=1.0 if self.speed is None else self.speed,
+            instructions=self.instructions or None,
+            extra=self.model_extra or {},
+        )
+
+
+def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSettings) -> Endpoint:
+    """The plain ASGI endpoint. ``service`` is asked for at each call, since it opens after the routes are laid."""
+    limit = int(settings.max_request_size_mb * 1024 * 1024)
+
+    async def create_speech(call: Call) -> None:
+        raw = await read_body(call, limit, settings.body_timeout)
+        try:
+            body = SpeechBody.model_validate_json(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
+        call.notes["model"] = body.model
+        async with while_connected(call):
+            speech = await service().speak(body.model, body.request())
+            call.notes["served"] = f"{speech.served.provider}/{speech.served.model}"
+            try:
+                await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)
+            finally:
+                await speech.chunks.aclose()
+
+    return create_speech
+
+
+async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
+    headers = _served(speech)
+    if sse:
+        headers.append((b"cache-control", b"no-cache"))
+        await send_stream(call, _events(speech), "text/event-stream; charset=utf-8", headers, stall)
+    else:
+        if speech.spec.format is AudioFormat.PCM:
+            headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
+        await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall)
+
+
+def _served(speech: Speech) -> list[Header]:
+    served = speech.served
+    headers = [(b"x-media-gateway-model", served.model), (b"x-media-gateway-provider", served.provider)]
+    if served.stands_in_for is not None:
+        headers.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
+    if served.dropped:
+        headers.append((b"x-media-gateway-dropped-params", ", ".join(served.dropped)))
+    return [(name, _plain(value)) for name, value in headers]
+
+
+def _plain(value: str) -> bytes:
+    """A name from the config or the body may hold anything, line ends too; a header holds printable ASCII."""
+    return re.sub(r"[^\x20-\x7e]", "?", value[:500]).encode("ascii")
+
+
+async def _events(speech: Speech) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in speech.chunks:
+            yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(chunk).decode("ascii")})
+    except ProviderError as error:
+        # OpenAI's SDKs raise for an event whose data has an `error`.
+        yield _event(error_body(error))
+        raise StreamBroken(str(error)) from error
+    done: dict[str, Any] = {"type": "speech.audio.done"}
+    if (counted := tokens(speech.usage)) is not None:
+        given, made = counted
+        done["usage"] = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    yield _event(done)
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"

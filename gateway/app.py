@@ -1,0 +1,105 @@
+"""The application: FastAPI for what is read now and then, plain ASGI for the media routes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from gateway.api.auth import KeyCheck
+from gateway.api.catalog import CatalogRoutes
+from gateway.api.errors import error_body, error_headers
+from gateway.api.fastlane import Fastlane, FastRoute
+from gateway.api.health import lay_health
+from gateway.api.openapi import describe, speech_operation
+from gateway.api.speech import speech_endpoint
+from gateway.build import Services, open_services
+from gateway.config import Config
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway.services.catalog import Catalog
+from gateway.version import __version__
+from providers.base.errors import ProviderError
+
+
+class _House:
+    """What is open while the application runs."""
+
+    services: Services | None = None
+
+    def opened(self) -> Services:
+        assert self.services is not None, "the application's lifespan has not begun"
+        return self.services
+
+    def catalog(self) -> Catalog | None:
+        return None if self.services is None else self.services.catalog
+
+
+def create_app(config: Config) -> Fastlane:
+    """The ASGI application of a config. Everything is opened when its lifespan begins, and closed when it ends."""
+    house = _House()
+    key = config.general.master_key
+    keys = KeyCheck(None if key is None else key.get_secret_value())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(config) as services:
+            house.services = services
+            services.catalog.warm()
+            services.catalog.announce()
+            yield
+            house.services = None
+
+    async def require_key(request: Request) -> None:
+        keys.check(request.scope["headers"])
+
+    app = FastAPI(title="media-gateway", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    speech = speech_endpoint(lambda: house.opened().speech, config.general)
+    fast = [FastRoute("POST", path, speech, speech_operation()) for path in ("/v1/audio/speech", "/audio/speech")]
+    lane = Fastlane(app, fast, keys)
+    lay_health(app, house.catalog, lambda: lane.draining, keys)
+    routes = CatalogRoutes(lambda: house.opened().catalog, int(time.time()))
+    routes.lay(app, require_key, config.general.public_routes)
+    _shape_errors(app)
+    describe(app, fast)
+    return lane
+
+
+def _shape_errors(app: FastAPI) -> None:
+    """FastAPI's own errors in OpenAI's shape."""
+
+    async def known(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, GatewayError | ProviderError)
+        return _response(error)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        method, path = request.method, request.url.path
+        if error.status_code == 405:
+            allowed = tuple((error.headers or {}).get("Allow", "GET").split(", "))
+            return _response(MethodNotAllowed(f"Not allowed to {method} on {path}.", allowed))
+        return _response(NotFound(f"Invalid URL ({method} {path}). GET /docs lists the routes."))
+
+    async def validation(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        fault = error.errors()[0]
+        return _response(InvalidRequest(str(fault["msg"]), param=str(fault["loc"][-1])))
+
+    async def crash(request: Request, _error: Exception) -> Response:
+        # Starlette raises it again afterwards, and the fast lane logs it.
+        request_id = request.scope["state"]["call"].request_id
+        return _response(GatewayError(f"The gateway failed. Its log has more under {request_id}."))
+
+    app.add_exception_handler(GatewayError, known)
+    app.add_exception_handler(ProviderError, known)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(Exception, crash)
+
+
+def _response(error: GatewayError | ProviderError) -> Response:
+    return JSONResponse(error_body(error), error.status, dict(error_headers(error)))

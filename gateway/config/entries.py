@@ -1,0 +1,204 @@
+"""``model_list``: deployments, each with the settings type of its vendor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, Protocol
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from gateway.config import litellm_keys
+from gateway.config.model import ModelEntry
+from gateway.config.problems import Place
+from gateway.config.reading import Reading
+from gateway.config.report import Report, did_you_mean, listing
+from gateway.config.shapes import Unfit, names_of
+from providers.base.settings import VendorSettings
+from providers.base.vendor import Vendor
+
+_PARAMS = ("litellm_params", "params")
+
+
+class Vendors(Protocol):
+    """Where vendors come from; ``providers.base.registry`` is one."""
+
+    def names(self) -> tuple[str, ...]:
+        """Every vendor, sorted."""
+
+    def load(self, name: str) -> Vendor:
+        """One of them. Raises ``LookupError`` if there is none of this name."""
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable() or name != name.strip():
+        raise Unfit("must hold no control characters, nor spaces at its ends", "write it as callers shall send it")
+    return name
+
+
+def _known_mode(mode: str) -> str:
+    if mode not in litellm_keys.MODES:
+        near = did_you_mean(mode, litellm_keys.MODES)
+        raise Unfit("is no mode that LiteLLM knows", near or listing("modes", sorted(litellm_keys.MODES)))
+    return mode
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class _Entry(BaseModel):
+    model_name: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+
+
+class _Target(BaseModel):
+    model: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_printable)]
+    custom_llm_provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+
+class _Options(BaseModel):
+    voice: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    drop_params: bool | None = None
+    additional_drop_params: tuple[str, ...] = ()
+
+
+class _Info(BaseModel):
+    id: Annotated[str, Field(min_length=1, max_length=256), BeforeValidator(_number_as_text)] | None = None
+    mode: Annotated[str, AfterValidator(_known_mode)] | None = None
+    base_model: str | None = None
+
+
+class _Chosen(NamedTuple):
+    vendor: str
+    model: str
+    settings: type[VendorSettings]
+
+
+def read_models(reading: Reading, vendors: Vendors, data: Any) -> tuple[tuple[ModelEntry, ...], set[str]]:
+    """The good entries, and the names of all of them, so that one fault is not told again wherever the name stands."""
+    place = ("model_list",)
+    names = set[str]()
+    if isinstance(data, list) and data:
+        found = [_read_entry(reading, vendors, (*place, index), item, names) for index, item in enumerate(data)]
+        return tuple(entry for entry in found if entry is not None), names
+    message = "is missing" if data is None else "is empty"
+    if data is not None and data != []:
+        message = f"must be a list, got {reading.report.shown(place, data)}"
+    hint = "write `- model_name: …` and under it `litellm_params:` with a `model:`"
+    reading.report.error(place, message, hint, at_key=data is None)
+    return (), names
+
+
+def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, names: set[str]) -> ModelEntry | None:
+    written = reading.mapping(place, {} if item is None else item)
+    written = reading.sort(place, written, ("model_name", *_PARAMS, "model_info"), litellm_keys.MODEL_ENTRY)
+    if not isinstance(item, dict | None):
+        return None
+    entry = reading.part(_Entry, place, written)
+    if entry is not None:
+        names.add(entry.model_name)
+        if "*" in entry.model_name:
+            text = "wildcards are known to LiteLLM, not acted on here: the name counts as it stands"
+            reading.report.warn((*place, "model_name"), text)
+    where = _params_place(reading.report, place, written)
+    params = None if where is None else reading.mapping(where, written[str(where[-1])])
+    info = _read_info(reading, (*place, "model_info"), written.get("model_info"))
+    if where is None or params is None:
+        return None
+    options = reading.part(_Options, where, params)
+    chosen, settings = _read_vendor(reading, vendors, where, params)
+    if entry is None or info is None or options is None or chosen is None or settings is None:
+        return None
+    return ModelEntry(
+        **entry.model_dump(),
+        vendor=chosen.vendor,
+        model=chosen.model,
+        settings=settings,
+        **options.model_dump(),
+        model_info=info,
+        line=reading.report.line(place),
+    )
+
+
+def _params_place(report: Report, place: Place, written: Mapping[str, Any]) -> Place | None:
+    given = [key for key in _PARAMS if key in written]
+    if not given:
+        report.error(
+            (*place, _PARAMS[0]), "is missing", "write `litellm_params:` with a `model:` under it", at_key=True
+        )
+        return None
+    if len(given) > 1:
+        hint = "move everything under one of the two"
+        report.error((*place, given[1]), "litellm_params and params are the same thing", hint, at_key=True)
+    return (*place, given[0])
+
+
+def _read_vendor(
+    reading: Reading, vendors: Vendors, place: Place, params: Mapping[str, Any]
+) -> tuple[_Chosen | None, VendorSettings | None]:
+    target = reading.part(_Target, place, params)
+    chosen = None if target is None else _choose(reading.report, vendors, place, target)
+    if chosen is None:
+        return None, None  # what other keys there may be is the vendor's to say
+    ours = {**names_of(_Target), **names_of(_Options)}
+    rest = {key: value for key, value in params.items() if key not in ours}
+    known = {*litellm_keys.PARAMS, *ours, *filter(litellm_keys.is_cost, rest)}
+    return chosen, reading.fill(chosen.settings, place, rest, known)
+
+
+def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> _Chosen | None:
+    """The vendor and its model by LiteLLM's rule: ``<vendor>/<model>``, unless ``custom_llm_provider`` names one."""
+    given = target.custom_llm_provider
+    name, model = target.model.partition("/")[::2]
+    where = (*place, "model")
+    if given is not None:
+        name, model = given, target.model.removeprefix(f"{given}/")
+    there_are = listing("the vendors are", vendors.names())
+    if not name or not model:
+        got = report.shown(where, target.model)
+        report.error(where, f"must be <vendor>/<model>, got {got}", there_are)
+        return None
+    if name not in vendors.names():
+        at = where if given is None else (*place, "custom_llm_provider")
+        hint = " ".join(filter(None, (did_you_mean(name, vendors.names()), there_are)))
+        report.error(at, f"no vendor{report.named(at, name)}", hint)
+        return None
+    try:
+        models = vendors.load(name).models
+    except ImportError as error:
+        message = f"the vendor {name} needs the Python package {error.name}, which is not installed"
+        report.error(where, message, "install it, or take this entry out")
+        return None
+    facts = models.get(model) or models.get("*")
+    if models and facts is None:
+        hint = did_you_mean(model, models) or listing("its models are", sorted(models))
+        report.error(where, f"{name} has no model{report.named(where, model)}", hint)
+        return None
+    return _Chosen(name, model, VendorSettings if facts is None else facts.settings)
+
+
+def _read_info(reading: Reading, place: Place, data: Any) -> Mapping[str, Any] | None:
+    written = reading.mapping(place, data)
+    costs = {key for key in written if litellm_keys.is_cost(key) and key not in litellm_keys.MODEL_INFO}
+    known = litellm_keys.MODEL_INFO | litellm_keys.COMMON_COSTS
+    kept = reading.sort(place, written, {*names_of(_Info), *costs}, known)
+    info = reading.part(_Info, place, kept)
+    given, failed = reading.resolve(place, {key: kept[key] for key in kept if key in costs})
+    prices = {key: _price(reading.report, (*place, key), value) for key, value in given.items()}
+    if info is None or failed or None in prices.values():
+        return None
+    others = {key: value for key, value in written.items() if key in litellm_keys.MODEL_INFO}
+    return MappingProxyType({**others, **info.model_dump(exclude_none=True), **prices})
+
+
+def _price(report: Report, place: Place, value: Any) -> float | None:
+    """A price as a number. ``1e-05`` without a point is text to YAML 1.1."""
+    try:
+        price = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        price = math.nan
+    if price >= 0 and math.isfinite(price):
+        return price
+    report.error(place, f"must be a price in USD, got {report.shown(place, value)}", "write a number, 0 or more")
+    return None

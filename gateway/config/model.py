@@ -1,0 +1,116 @@
+"""What a configuration file comes to: typed, frozen, complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr
+
+from gateway.config.problems import Problem
+from gateway.config.shapes import Unfit
+from providers.base.settings import VendorSettings
+
+MP3_BITRATES = tuple(1000 * rate for rate in (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
+"""Bits a second that MPEG-2 layer III has (ISO/IEC 13818-3): what mp3 of 24 kHz can be."""
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+def _usable_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text.strip():
+        raise Unfit("must not be empty", "write a key, or take the line out and set LITELLM_MASTER_KEY")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise Unfit(
+            "must hold only letters, digits and signs: no caller could send it", "take out spaces and line ends"
+        )
+    return key
+
+
+def _mp3_bitrate(rate: int) -> int:
+    if rate not in MP3_BITRATES:
+        near = min(MP3_BITRATES, key=lambda possible: abs(possible - (rate * 1000 if rate < 1000 else rate)))
+        allowed = ", ".join(map(str, MP3_BITRATES))
+        raise Unfit(f"must be one of {allowed} (bits a second)", f"did you mean {near}?")
+    return rate
+
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+
+
+class GeneralSettings(BaseModel):
+    """``general_settings``. Times are seconds; the master key may also come from the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    master_key: Annotated[SecretStr, AfterValidator(_usable_key)] | None = None
+    max_request_size_mb: Positive = 1.0
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    header_timeout: Positive = 10.0
+    body_timeout: Positive = 30.0
+    stall_timeout: Positive = 120.0
+    drain_timeout: Annotated[FiniteFloat, Field(ge=0)] = 30.0
+    public_routes: tuple[Literal["/v1/models", "/v1/audio/voices", "/v1/audio/models"], ...] = ()
+    mp3_bitrate: Annotated[int, AfterValidator(_mp3_bitrate)] = 96_000
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """``router_settings`` as written. ``hidden`` are the aliases that LiteLLM would not list (``hidden: true``)."""
+
+    model_group_alias: Mapping[str, str] = field(default_factory=_nothing)
+    hidden: frozenset[str] = frozenset()
+    fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    default_fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LitellmSettings:
+    """``litellm_settings`` as written."""
+
+    fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    default_fallbacks: tuple[str, ...] = ()
+    drop_params: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One deployment: an item of ``model_list``. Entries of one ``model_name`` are a group.
+
+    ``model`` is the part of ``<vendor>/<model>`` after the slash, ``settings`` the vendor's own type. ``voice`` is the
+    default one. ``model_info`` holds numbers as numbers, whatever their spelling. ``line`` is where the entry starts.
+    """
+
+    model_name: str
+    vendor: str
+    model: str
+    settings: VendorSettings
+    voice: str | None = None
+    drop_params: bool | None = None
+    additional_drop_params: tuple[str, ...] = ()
+    model_info: Mapping[str, Any] = field(default_factory=_nothing)
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole file.
+
+    ``aliases`` maps each alias to the ``model_name`` at the end of its chain. ``fallbacks`` maps a ``model_name`` to
+    those asked after it, in order; ``"*"`` stands for every group that has none of its own. Names in both exist.
+    """
+
+    models: tuple[ModelEntry, ...]
+    general: GeneralSettings = field(default_factory=GeneralSettings)
+    router: RouterSettings = field(default_factory=RouterSettings)
+    litellm: LitellmSettings = field(default_factory=LitellmSettings)
+    aliases: Mapping[str, str] = field(default_factory=_nothing)
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    warnings: tuple[Problem, ...] = ()
+    path: Path = Path("config.yaml")

@@ -1,0 +1,87 @@
+"""What the gateway itself answers instead of media. Status, type and code are OpenAI's; they are data on the class."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base. ``str(error)`` is shown to the caller. ``param`` names the field at fault, in OpenAI's words."""
+
+    status: ClassVar[int] = 500
+    kind: ClassVar[str] = "server_error"
+    code: str | None = "internal_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.retry_after = retry_after
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(GatewayError):
+    """400: a field is wrong."""
+
+    status = 400
+    kind = "invalid_request_error"
+    code = "invalid_value"
+
+
+class Unauthorized(GatewayError):
+    """401: no key, or a wrong one."""
+
+    status = 401
+    kind = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class NotFound(GatewayError):
+    """404: no such path."""
+
+    status = 404
+    kind = "invalid_request_error"
+    code = "not_found"
+
+
+class UnknownModel(NotFound):
+    """404: no such model."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """405. ``allowed`` are the methods that the path has."""
+
+    status = 405
+    kind = "invalid_request_error"
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class BodyTimeout(GatewayError):
+    """408: the body did not come in time."""
+
+    status = 408
+    kind = "invalid_request_error"
+    code = "request_timeout"
+
+
+class TooLarge(GatewayError):
+    """413: the body is over the limit."""
+
+    status = 413
+    kind = "invalid_request_error"
+    code = "request_too_large"
+
+
+class Overloaded(GatewayError):
+    """503: not now (shutting down, or too many connections); the same call may work a moment later."""
+
+    status = 503
+    code = "overloaded"

@@ -1,0 +1,1 @@
+"""Pure decisions: who is asked for a request. No clock, no network."""

@@ -1,0 +1,86 @@
+"""Running the application on a socket with uvicorn: its limits, its log, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+from gateway.api.fastlane import Fastlane
+from gateway.api.protocol import limited
+from gateway.app import create_app
+from gateway.config import Config
+
+_log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server that first finishes what is under way.
+
+    At the first SIGTERM or SIGINT ``/readyz`` turns to 503 and new calls are refused; once the calls under way have
+    ended, or after ``drain_timeout`` seconds, the sockets are closed. A second signal closes them at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, lane: Fastlane, drain_timeout: float) -> None:
+        super().__init__(config)
+        self._lane = lane
+        self._drain_timeout = drain_timeout
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open everything and listen; then say where."""
+        await super().startup(sockets)
+        if self.started:
+            for listener in self.servers:
+                for each in listener.sockets:
+                    _log.info("listening on %s", url(each))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal: drain first, leave on the second."""
+        if self._lane.draining or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        _log.info("shutting down: finishing the calls under way")
+        self._lane.draining = True  # not passed on to uvicorn, which would end the process by the signal
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if self._lane.draining and self._drain is None:
+            self._drain = asyncio.create_task(self._finish())
+        return await super().on_tick(counter)
+
+    async def _finish(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._drain_timeout):
+                await self._lane.idle()
+        self.should_exit = True
+
+
+def url(listening: socket.socket) -> str:
+    """The base address of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def make_server(config: Config, host: str, port: int) -> Server:
+    """A server for ``config``, not yet listening. ``port`` 0 takes a free one."""
+    lane = create_app(config)
+    settings = uvicorn.Config(
+        lane,
+        host=host,
+        port=port,
+        http=limited(config.general),  # type: ignore[arg-type]  # a class, made at run time
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    return Server(settings, lane, config.general.drain_timeout)

@@ -1,0 +1,1 @@
+"""What every vendor file is written against: the contract, its errors, its settings."""

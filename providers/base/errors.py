@@ -1,0 +1,77 @@
+"""What a provider can answer instead of media. Status, code and what may be done next are data on the class."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Sent = Literal["no", "maybe", "yes"]
+
+
+class ProviderError(Exception):
+    """Base. ``str(error)`` is shown to the caller, so it holds no secret and no address of ours.
+
+    ``status`` and ``code`` are what the caller gets. ``retryable``: the same provider may do better a moment later.
+    ``falls_back``: another deployment may be asked instead. ``sent``: whether the request had left for the vendor
+    (``"maybe"`` = nobody can know), which decides whether a paid request may be made again.
+    """
+
+    status: ClassVar[int] = 502
+    code: ClassVar[str] = "provider_error"
+    kind: ClassVar[str] = "server_error"
+    retryable: ClassVar[bool] = False
+    falls_back: ClassVar[bool] = True
+
+    def __init__(
+        self, message: str, *, sent: Sent = "no", param: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.param = param
+        self.retry_after = retry_after
+
+
+class PullError(Exception):
+    """A model's files could not be fetched. ``str(error)`` is for the person at the keyboard."""
+
+
+class Refused(ProviderError):
+    """The request is wrong, here and on a second try. ``param`` names the field in OpenAI's words."""
+
+    status = 400
+    code = "invalid_value"
+    kind = "invalid_request_error"
+    falls_back = False
+
+
+class Unsupported(Refused):
+    """An option that this model cannot honour; ``param`` names it. Never dropped in silence."""
+
+    code = "unsupported_parameter"
+
+
+class Busy(ProviderError):
+    """Full for now: ``retry_after`` seconds from now is worth a try."""
+
+    status = 429
+    code = "engine_overloaded"
+    kind = "rate_limit_error"
+    retryable = True
+    falls_back = False
+
+
+class Unavailable(ProviderError):
+    """The model cannot serve at all until somebody mends something. ``reason`` is a short token for headers."""
+
+    status = 503
+    code = "model_not_ready"
+
+    def __init__(self, message: str, *, reason: str = "not_ready") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Broken(ProviderError):
+    """The provider took the request and failed at it."""
+
+    status = 500
+    code = "generation_failed"

@@ -1,0 +1,34 @@
+"""The documents name what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import GeneralSettings
+from gateway.config.model import LitellmSettings, RouterSettings
+from providers.base import registry
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("key", [*GeneralSettings.model_fields, *RouterSettings.__slots__, *LitellmSettings.__slots__])
+def test_every_setting_is_described(key: str) -> None:
+    assert f"`{key}`" in (ROOT / "docs/config.md").read_text() or key == "hidden"
+
+
+def test_every_parameter_of_a_vendor_is_described() -> None:
+    text = (ROOT / "docs/config.md").read_text()
+    for vendor in registry.names():
+        if vendor != "scripted":
+            for model, facts in registry.load(vendor).models.items():
+                assert f"`{vendor}/{model}`" in text
+                assert all(f"`{key}`" in text for key in facts.settings.model_fields)
+
+
+def test_links_lead_somewhere() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for part in document.read_text().split("](")[1:]:
+            target = part.split(")")[0].split("#")[0]
+            assert target.startswith("http") or (document.parent / target).exists(), f"{document.name}: {target}"

@@ -1,0 +1,126 @@
+"""A made-up vendor: the model's name picks what happens. ``tests/conftest.py`` makes it ``providers.scripted``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+from engines.codec import Encoder
+from engines.media import AudioFormat, AudioSpec
+from engines.speech import Voice
+from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Usage
+from providers.base.errors import Broken, Busy, Refused, Unavailable
+from providers.base.settings import VendorSettings
+from providers.base.vendor import Facts, Resources, Vendor
+from tests.sound import tone
+
+SECOND = tone(1)
+FAULTS = {
+    "unavailable": Unavailable("out of order", reason="scripted"),
+    "busy": Busy("full", retry_after=6.2),
+    "refuses": Refused("not that", param="input"),
+    "crash": RuntimeError("secret detail"),
+}
+
+
+class ScriptedSettings(VendorSettings):
+    """``chunks`` seconds of sound."""
+
+    chunks: int = 3
+
+
+class Stream:
+    """Sound by the second. What became of it is noted on the class, for tests to read."""
+
+    live: ClassVar[set[Stream]] = set()
+    made: ClassVar[int] = 0
+
+    def __init__(self, chunks: list[bytes], error: Exception | None = None) -> None:
+        self.chunks, self.error = chunks, error
+        Stream.live.add(self)
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0)
+        if self.chunks:
+            Stream.made += 1
+            return self.chunks.pop(0)
+        Stream.live.discard(self)
+        if self.error:
+            raise self.error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        Stream.live.discard(self)
+
+
+class Silent(Stream):
+    """Never sends a byte."""
+
+    async def __anext__(self) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class Scripted:
+    """One model of the vendor."""
+
+    def __init__(self, model: str, settings: ScriptedSettings) -> None:
+        self.model, self.settings = model, settings
+        self.loaded = model != "loading"
+
+    def readiness(self) -> Readiness:
+        if self.model == "unavailable":
+            return Readiness("unavailable", "out of order.")
+        return Readiness("ready" if self.loaded else "loading")
+
+    def warm(self) -> None:
+        return
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("v", "V", "en")]
+
+    async def speech(self, request: SpeechRequest) -> Audio:
+        if self.model in FAULTS:
+            raise FAULTS[self.model]
+        return self._audio(request)
+
+    def _audio(self, request: SpeechRequest) -> Audio:
+        chunks = [SECOND] * self.settings.chunks
+        spec = AudioSpec(AudioFormat.PCM)
+        match self.model:
+            case "breaks-first":
+                return Audio(spec, Stream([], Broken("it broke", sent="yes")), Usage())
+            case "breaks-midway":
+                return Audio(spec, Stream(chunks, Broken("it broke", sent="yes")), Usage())
+            case "silent":
+                return Audio(spec, Silent([]), Usage())
+            case "damaged":
+                return Audio(AudioSpec(AudioFormat.MP3), Stream([b"<html>" * 99]), Usage())
+            case "mp3":
+                encoder = Encoder(AudioFormat.MP3, spec)
+                parts = [encoder.feed(chunk) for chunk in chunks]
+                return Audio(AudioSpec(AudioFormat.MP3), Stream([*parts, encoder.finish()]), Usage())
+            case "endless":
+                return Audio(spec, Stream([SECOND] * 100_000), Usage())
+        return Audio(spec, Stream(chunks), Usage(characters=len(request.text), input_tokens=7, output_tokens=9))
+
+
+class Mute:
+    """A model that makes something else."""
+
+    def readiness(self) -> Readiness:
+        return Readiness("ready")
+
+    def warm(self) -> None:
+        return
+
+
+async def _open(model: str, settings: ScriptedSettings, _resources: Resources) -> Provider:
+    return Mute() if model == "mute" else Scripted(model, settings)
+
+
+VENDOR = Vendor(name="scripted", models={"*": Facts("audio_speech", ScriptedSettings)}, open=_open)
