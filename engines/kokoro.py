@@ -7,6 +7,7 @@ about the files (names, shapes, limits) are those of the ``kokoro`` package 0.9.
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import sys
 import warnings
@@ -95,6 +96,9 @@ class KokoroEngine:
     def load(self) -> Sequence[str]:
         """Read the weights and speak one word, so that the first request pays for nothing but itself."""
         self.probe()
+        # Torch's threads would otherwise wait for each other in busy loops: as soon as anything else wants a processor
+        # (the encoder, another request), a sentence takes ten times as long. Read when torch is imported.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's and transformers' advice to the package's author
             try:
@@ -245,7 +249,7 @@ def _voice_file(voice: str) -> str:
 
 def _parts(phonemes: str, longest: int) -> Iterator[str]:
     """Cut ``phonemes`` where they pause into parts of about ``longest``; parts that make no sound are left out."""
-    whole = len(phonemes) <= longest * 5 // 4
+    whole = len(phonemes) <= longest * 4 // 3
     for part in [phonemes] if whole else pieces(phonemes, (longest,)):
         if not _SILENT.issuperset(part):
             yield part

@@ -75,7 +75,8 @@ class Resident:
     """An engine with its thread, which starts and loads the engine at the first ``warm`` or ``speak``.
 
     ``state`` is ``idle`` before that, and ``unavailable`` from the beginning where the engine's ``probe`` finds
-    something missing; ``detail`` says what, or carries the engine's notes. ``queue_size`` requests may be in the engine
+    something missing. ``detail`` is for whoever runs it: what is missing and what to do, or the engine's notes; callers
+    are told the reason alone. ``queue_size`` requests may be in the engine
     at once, waiting ones included. ``ahead`` bounds the bytes made for a reader who does not take them: its request
     pauses, the others go on.
     """
@@ -85,6 +86,7 @@ class Resident:
         self.name = name
         self.state: State = "idle"
         self.detail = ""
+        self._reason = ""
         self._queue_size = queue_size
         self._ahead = ahead
         self._jobs: list[_Job] = []
@@ -95,7 +97,7 @@ class Resident:
         try:
             engine.probe()
         except EngineUnavailable as error:
-            self._settle("unavailable", _told(error))
+            self._give_up(error)
 
     def warm(self) -> None:
         """Begin loading, on the engine's own thread; returns at once."""
@@ -123,7 +125,7 @@ class Resident:
         job = _Job(utterance, asyncio.get_running_loop())
         with self._wake:
             if self.state == "unavailable":
-                raise EngineUnavailable(self.detail)
+                raise EngineUnavailable(self._reason)
             if self._closing:
                 raise EngineFailed(f"{self.name} is shutting down")
             if len(self._jobs) >= self._queue_size:
@@ -145,10 +147,10 @@ class Resident:
         try:
             notes = self.engine.load()
         except EngineError as error:
-            self._settle("unavailable", _told(error))
+            self._give_up(error)
         except Exception as error:  # noqa: BLE001 - the engine bridge: whatever a model library throws ends here
             _log.exception("%s failed to load", self.name)
-            self._settle("unavailable", f"{self.name} failed to load: {type(error).__name__}: {error}")
+            self._give_up(EngineUnavailable(f"{self.name} failed to load.", f"{type(error).__name__}: {error}"))
         else:
             self._settle("ready", "; ".join(notes))
             _log.info("%s is ready%s", self.name, "".join(f"; {note}" for note in notes))
@@ -161,10 +163,15 @@ class Resident:
         with self._wake:
             self.state, self.detail = state, detail
 
+    def _give_up(self, error: EngineError) -> None:
+        self._reason = str(error)
+        hint = getattr(error, "hint", "")
+        self._settle("unavailable", f"{error} {hint}".strip())
+
     def _drop_all(self) -> None:
         with self._wake:
             jobs, self._jobs = self._jobs, []
-        stopped = EngineFailed(f"{self.name} was shut down") if self._closing else EngineUnavailable(self.detail)
+        stopped = EngineFailed(f"{self.name} was shut down") if self._closing else EngineUnavailable(self._reason)
         for job in jobs:
             job.deliver(stopped)
 
@@ -211,7 +218,3 @@ class Resident:
         self._seconds_per_job += 0.2 * (took - self._seconds_per_job)
         if not job.gone:
             job.deliver(error)
-
-
-def _told(error: EngineError) -> str:
-    return " ".join(filter(None, [str(error), getattr(error, "hint", "")]))

@@ -19,12 +19,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]+")
 def pieces(text: str, limits: Sequence[int]) -> Iterator[str]:
     """Cut ``text`` into pieces to be spoken one after another.
 
-    ``limits`` are the longest lengths in characters: of the first piece, the second, …; the last one goes for all that
+    ``limits`` are the usual lengths in characters: of the first piece, the second, …; the last one goes for all that
     follow. Each piece ends at the last sentence end within its limit, else at a clause end, else between words, else
-    at the limit. No character is lost but white space around the cuts and control characters.
+    at the limit; a rest of up to a third more is not cut. No character is lost but white space around the cuts and
+    control characters.
 
-    The first piece instead ends at the *first* sentence or clause end that leaves at least a third of its limit, so
-    that sound begins as early as it can.
+    The first piece instead ends at the *first* sentence or clause end after a third of its limit and up to half more,
+    so that sound begins as early as it can, at a pause.
     """
     rest = _CONTROL.sub(" ", text).strip()
     for index in range(len(rest)):
@@ -39,11 +40,12 @@ def pieces(text: str, limits: Sequence[int]) -> Iterator[str]:
 def _cut(text: str, limit: int, *, early: bool) -> int:
     """Where the next piece of ``text`` ends (an index in 1..len)."""
     if early:
-        ends = sorted({*_ends(_SENTENCE, text, limit), *_ends(_CLAUSE, text, limit)})
+        # Somewhat over the limit rather than in the middle of a phrase.
+        ends = sorted({end for pattern in (_SENTENCE, _CLAUSE) for end in _ends(pattern, text, limit * 3 // 2)})
         soon = next((end for end in ends if end >= limit // 3), 0)
-        if soon:
+        if soon and len(text) - soon >= limit // 3:
             return soon
-    if len(text) <= limit:
+    if len(text) <= limit * 4 // 3:  # a little more, rather than a last piece of a word or two
         return len(text)
     for pattern in (_SENTENCE, _CLAUSE, _SPACE):
         ends = [end for end in _ends(pattern, text, limit) if end >= limit // 3 or pattern is _SPACE]
@@ -62,4 +64,6 @@ def _abbreviation(text: str, end: int) -> bool:
     if text[end - 1] != ".":
         return False
     word = text[:end].rsplit(None, 1)[-1].strip(".\"'([").lower()
-    return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i")
+    if len(word) == 1:
+        return word.isalpha() and word != "i"
+    return word in _ABBREVIATIONS or re.fullmatch(r"(?:[^\W\d]\.)+[^\W\d]", word) is not None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import logging
 import os
@@ -61,11 +60,12 @@ def serve(
     log_level: LogOption = "info",
 ) -> None:
     """Run the server."""
+    from gateway.api.auth import is_loopback
     from gateway.server import make_server
 
     configure_logging(log_level)
     loaded = _load(config)
-    if loaded.general.master_key is None and not no_auth and not _loopback(host):
+    if loaded.general.master_key is None and not no_auth and not is_loopback(host):
         _fail(
             f"refusing to listen on {host} without a key: anyone who reaches it could spend your money.\n"
             "Set general_settings.master_key in the config (or MEDIA_GATEWAY_MASTER_KEY in the environment), "
@@ -73,7 +73,7 @@ def serve(
         )
     if loaded.general.master_key is None:
         _log.warning("no master_key is set: whoever reaches %s may call without one", host)
-    server = make_server(loaded, host, port)
+    server = make_server(loaded, host, port, everybody=no_auth)
     try:
         server.run()
     except SystemExit:  # uvicorn's way of saying that it could not start; it has logged why
@@ -186,7 +186,7 @@ def pull(
     model: Annotated[str, typer.Argument(help="A model with weights, such as kokoro-82m.")],
     to: Annotated[Path | None, typer.Option(help="A folder; default: the Hugging Face hub's cache.")] = None,
 ) -> None:
-    """Download a local model, checked and resumable."""
+    """Download a local model and check every byte. Files that are there already are kept."""
 
     from providers.base import registry
 
@@ -249,15 +249,6 @@ def _told() -> Iterator[None]:
 def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"media-gateway: {message}", err=True)
     raise typer.Exit(code)
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _print_rows(head: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:

@@ -39,11 +39,14 @@ class _House:
         return None if self.services is None else self.services.catalog
 
 
-def create_app(config: Config) -> Fastlane:
-    """The ASGI application of a config. Everything is opened when its lifespan begins, and closed when it ends."""
+def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
+    """The ASGI application of a config. Everything is opened when its lifespan begins, and closed when it ends.
+
+    ``everybody``: without a master key, pages of other sites may call too.
+    """
     house = _House()
     key = config.general.master_key
-    keys = KeyCheck(None if key is None else key.get_secret_value())
+    keys = KeyCheck(None if key is None else key.get_secret_value(), everybody=everybody)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -38,6 +38,14 @@ class Unauthorized(GatewayError):
     code = "invalid_api_key"
 
 
+class Forbidden(GatewayError):
+    """403: not from there."""
+
+    status = 403
+    kind = "invalid_request_error"
+    code = "forbidden_origin"
+
+
 class NotFound(GatewayError):
     """404: no such path."""
 

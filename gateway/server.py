@@ -66,9 +66,9 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_server(config: Config, host: str, port: int) -> Server:
-    """A server for ``config``, not yet listening. ``port`` 0 takes a free one."""
-    lane = create_app(config)
+def make_server(config: Config, host: str, port: int, *, everybody: bool = False) -> Server:
+    """A server for ``config``, not yet listening. ``port`` 0 takes a free one; ``everybody``: see ``KeyCheck``."""
+    lane = create_app(config, everybody=everybody)
     settings = uvicorn.Config(
         lane,
         host=host,

@@ -7,11 +7,26 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway.api.http import Header, Send, send_json
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
 from providers.base.errors import ProviderError
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, and what would be right."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorDetail
 
 
 def error_body(error: GatewayError | ProviderError) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from gateway.api.auth import Access, KeyCheck
 from gateway.api.body import ClientGone
 from gateway.api.errors import send_error
+from gateway.api.health import PROBES
 from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send
 from gateway.api.stream import StreamBroken
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
@@ -139,9 +140,12 @@ def _shutting_down() -> Overloaded:
 
 def _report(call: Call) -> None:
     """One line a call. No query string and no body: they are the caller's."""
-    if _access.isEnabledFor(logging.INFO):
+    # The path as it was sent: decoded, it could hold line ends.
+    path = call.scope["raw_path"].decode("ascii", "replace")
+    level = logging.DEBUG if path in PROBES else logging.INFO
+    if _access.isEnabledFor(level):
         spent = (time.perf_counter() - call.started) * 1000
         notes = "".join(f" {name}={value!r}" for name, value in call.notes.items())
-        _access.info(
-            "%s %s %d %.0fms %s%s", call.scope["method"], call.scope["path"], call.status, spent, call.request_id, notes
+        _access.log(
+            level, "%s %s %d %.0fms %s%s", call.scope["method"], path, call.status, spent, call.request_id, notes
         )

@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from gateway.api.auth import KeyCheck
 from gateway.services.catalog import Catalog, Standing
 
+PROBES = frozenset(("/livez", "/readyz", "/health/liveliness", "/health/liveness", "/health/readiness"))
+
 
 def lay_health(
     app: FastAPI, catalog: Callable[[], Catalog | None], draining: Callable[[], bool], keys: KeyCheck
@@ -32,16 +34,12 @@ def lay_health(
             content["models"] = [_detail(standing) for standing in standings]
         return JSONResponse(content, 200 if status == "healthy" else 503)
 
-    for path, endpoint, shown in (
-        ("/livez", livez, True),
-        ("/readyz", readyz, True),
-        ("/health/liveliness", livez, False),
-        ("/health/liveness", livez, False),
-        ("/health/readiness", readyz, False),
-    ):
-        app.add_api_route(
-            path, endpoint, methods=["GET"], response_model=None, include_in_schema=shown, tags=["health"]
-        )
+    for path in sorted(PROBES):
+        endpoint: Callable[..., Any] = readyz if "read" in path else livez
+        for method, shown in (("GET", path.endswith("z")), ("HEAD", False)):
+            app.add_api_route(
+                path, endpoint, methods=[method], response_model=None, include_in_schema=shown, tags=["health"]
+            )
 
 
 def _status(standings: list[Standing]) -> str:

@@ -6,27 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from engines.media import MIME
+from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
 from gateway.api.speech import SpeechBody
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong, and what would be right."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorResponse(BaseModel):
-    """Every error has this shape."""
-
-    error: ErrorDetail
-
 
 _REFERENCE = "#/components/schemas/{model}"
 _KEY = {"Key": {"type": "http", "scheme": "bearer"}}
@@ -97,10 +81,13 @@ def _refusal(text: str) -> dict[str, Any]:
 
 
 def _correct(schema: dict[str, Any]) -> None:
-    """A faulty request is a 400 in OpenAI's shape here, never FastAPI's 422."""
-    for path in schema["paths"].values():
-        for operation in path.values():
+    """A faulty request is a 400 in OpenAI's shape here, never FastAPI's 422; and what is under /v1 may need the key."""
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
             if operation["responses"].pop("422", None) is not None:
                 operation["responses"]["400"] = _refusal(_REFUSALS["400"])
+            if path.startswith("/v1/"):
+                operation.setdefault("security", [{"Key": []}])
+                operation["responses"].setdefault("401", _refusal(_REFUSALS["401"]))
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)

@@ -57,10 +57,19 @@ class _Target(BaseModel):
     custom_llm_provider: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
+_NEEDED = frozenset(("model", "input", "voice", "prompt", "response_format", "stream_format"))
+
+
+def _optional(name: str) -> str:
+    if name in _NEEDED:
+        raise Unfit(f"{name} cannot be left out", "name parameters that a model can do without, such as instructions")
+    return name
+
+
 class _Options(BaseModel):
     voice: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     drop_params: bool | None = None
-    additional_drop_params: tuple[str, ...] = ()
+    additional_drop_params: tuple[Annotated[str, AfterValidator(_optional)], ...] = ()
 
 
 class _Info(BaseModel):

@@ -157,4 +157,6 @@ def _without(request: SpeechRequest, options: Sequence[str]) -> tuple[SpeechRequ
         request = replace(request, extra={name: v for name, v in request.extra.items() if name not in dropped})
     if "instructions" in options and request.instructions is not None:
         request, dropped = replace(request, instructions=None), (*dropped, "instructions")
+    if "speed" in options and request.speed != 1.0:
+        request, dropped = replace(request, speed=1.0), (*dropped, "speed")
     return request, dropped

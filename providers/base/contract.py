@@ -9,6 +9,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from engines.media import AudioFormat, AudioSpec, ByteStream
 from engines.speech import Voice as Voice
 
+SPEECH_FIELDS = ("model", "input", "voice", "instructions", "response_format", "speed", "stream_format")
+"""The fields of OpenAI's ``/v1/audio/speech``."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:

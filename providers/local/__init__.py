@@ -6,6 +6,7 @@ The bridge to ``engines``: it translates OpenAI's voice names and options into w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,7 +18,7 @@ from engines.kokoro import KokoroEngine
 from engines.media import AudioFormat, AudioSpec
 from engines.residency import Listening, Resident
 from engines.speech import SpeechEngine, Utterance, Voice
-from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Usage
+from providers.base.contract import SPEECH_FIELDS, Audio, Provider, Readiness, SpeechRequest, Usage
 from providers.base.errors import Broken, Busy, ProviderError, Refused, Unavailable, Unsupported
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
@@ -130,7 +131,9 @@ class _Local:
         if request.instructions is not None:
             raise Unsupported(f"{self._model} cannot follow instructions; leave them out", param="instructions")
         for option in request.extra:
-            raise Unsupported(f"{self._model} knows no option {option!r}; leave it out", param=option)
+            near = get_close_matches(option, SPEECH_FIELDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "leave it out"
+            raise Unsupported(f"{self._model} knows no option {option!r}; {hint}", param=option)
         slowest, fastest = self.native_speeds
         speed = min(max(request.speed, slowest), fastest)
         utterance = Utterance(request.text, self.native_voice(request.voice), speed)
@@ -190,8 +193,9 @@ def _translated(error: EngineError) -> ProviderError:
             return Refused(str(error), param={"text": "input"}.get(param, param))
         case EngineBusy(retry_after=seconds):
             return Busy(str(error), retry_after=seconds)
-        case EngineUnavailable(hint=hint):
-            return Unavailable(f"{error} {hint}".strip())
+        case EngineUnavailable():
+            # What to do about it is for whoever runs the gateway, and may name paths.
+            return Unavailable(f"{error} 'media-gateway models' and /readyz?verbose say what to do.")
         case _:
             return Broken(str(error), sent="yes")
 

@@ -110,6 +110,7 @@ PARAMS = [
     ("voice: ''", "voice", "must not be empty", "take the line out"),
     ("custom_llm_provider: tone", "custom_llm_provider", "no vendor 'tone'", "did you mean 'tones'?"),
     ("custom_llm_provider: anithing", "custom_llm_provider", "no vendor 'anithing'", "did you mean 'anything'?"),
+    ("additional_drop_params: [input]", "additional_drop_params[0]", "input cannot be left out", "instructions"),
     ("additional_drop_params: [5]", "additional_drop_params[0]", "must be text, got the number 5", "quotes"),
 ]
 

@@ -69,7 +69,7 @@ class SpeechContract:
         } <= listed  # fmt: skip
 
     async def test_sound_comes_in_pieces(self, provider: SpeechProvider, voice: str) -> None:
-        audio = await provider.speech(SpeechRequest(f"{TEXT} " * 20, voice))
+        audio = await provider.speech(SpeechRequest(f"{TEXT} " * 40, voice))
         sizes = [len(chunk) async for chunk in audio.chunks]
         assert len(sizes) >= 5
         assert sizes[0] < math.ceil(sum(sizes) * 0.1)

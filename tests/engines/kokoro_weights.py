@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 import math
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,6 +92,7 @@ def make_weights(folder: Path, voices: Sequence[str] = VOICES, *, full: bool = F
 
     ``full`` is the true architecture of 82 million parameters (330 MB); otherwise everything is a few megabytes.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch comes: as the engine does
     import torch
     from kokoro import KModel
 

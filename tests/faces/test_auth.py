@@ -10,6 +10,7 @@ import openai
 import pytest
 from fastapi.routing import APIRoute
 
+from gateway.api.auth import KeyCheck
 from gateway.app import create_app
 from tests.conftest import ESPEAK, KEY
 from tests.serving import Running, config_of
@@ -87,6 +88,32 @@ def test_without_the_key(locked_server: Running, route: tuple[str, str], headers
 @pytest.mark.parametrize("route", OPEN)
 def test_open_routes(locked_server: Running, route: tuple[str, str]) -> None:
     assert call(locked_server, *route, {}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:3000", 200),
+        ("http://127.0.0.1", 200),
+        ("http://[::1]:8080", 200),
+        ("http://app.localhost", 200),
+        ("https://evil.example", 403),
+        ("https://localhost.evil.example", 403),
+        ("null", 403),
+        ("http://[::1", 403),
+    ],
+)
+def test_without_a_key_other_sites_pages_are_kept_out(espeak_server: Running, origin: str, status: int) -> None:
+    for route in (("POST", "/v1/audio/speech"), ("GET", "/v1/models")):
+        answer = call(espeak_server, *route, {"Origin": origin})
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["error"]["code"] == "forbidden_origin"
+
+
+def test_no_auth_means_everybody(locked_server: Running) -> None:
+    KeyCheck(None, everybody=True).check([(b"origin", b"https://evil.example")])
+    headers = {"Origin": "https://elsewhere.example", "api-key": KEY}  # a key is enough, from anywhere
+    assert call(locked_server, "GET", "/v1/models", headers).status_code == 200
 
 
 def test_a_query_cannot_carry_the_key(locked_server: Running) -> None:

@@ -73,6 +73,9 @@ BODIES: dict[str, tuple[Any, int, str | None, str, str]] = {
     "instructions is a number": (GOOD | {"instructions": 1}, 400, "instructions", "invalid_type", "string"),
     "long instructions": (GOOD | {"instructions": "x" * 4097}, 400, "instructions", "string_above_max_length", "4096"),
     "unknown option": (GOOD | {"pitch": 2}, 400, "pitch", "unsupported_parameter", "'pitch'"),
+    "misspelt option": (
+        GOOD | {"respons_format": "mp3"}, 400, "respons_format", "unsupported_parameter", "did you mean 'response_format'",
+    ),
     "option with line ends": (GOOD | {"a\r\nb": 2}, 400, "a\r\nb", "unsupported_parameter", "no option"),
     "body too large": (GOOD | {"padding": "x" * (1 << 20)}, 413, None, "request_too_large", "1,048,576"),
 }  # fmt: skip

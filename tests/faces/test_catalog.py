@@ -59,6 +59,7 @@ def test_health(espeak_server: Running) -> None:
     for path in ("/readyz", "/health/readiness"):
         answer = httpx.get(espeak_server.base + path)
         assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
+    assert httpx.head(f"{espeak_server.base}/readyz").status_code == 200
     by_model = {each["model"]: each for each in httpx.get(f"{espeak_server.base}/readyz?verbose").json()["models"]}
     assert by_model["espeak"]["state"] == "ready"
     assert by_model["absent"]["state"] == "unavailable"
@@ -78,6 +79,8 @@ def test_the_schema_is_true(espeak_server: Running) -> None:
     }  # fmt: skip
     assert body["properties"]["input"]["maxLength"] == 4096
     assert "audio/mpeg" in operation["responses"]["200"]["content"]
+    for path, operations in schema["paths"].items():
+        assert ("security" in str(operations)) == path.startswith("/v1/")
     text = httpx.get(f"{espeak_server.base}/openapi.json").text
     assert "422" not in text
     assert "HTTPValidationError" not in text

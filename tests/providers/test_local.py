@@ -94,7 +94,8 @@ async def test_missing_weights_are_unavailable_with_a_hint(tmp_path: Path) -> No
         with pytest.raises(Unavailable) as caught:
             await made.speech(SpeechRequest("x", "af_heart"))
         assert caught.value.falls_back
-        assert "media-gateway" in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)
+        assert "/readyz?verbose" in str(caught.value)
 
 
 async def test_instructions_are_refused_by_name() -> None:
