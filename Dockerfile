@@ -25,7 +25,7 @@ FROM python:${PYTHON}-slim
 RUN groupadd --gid 10001 gateway && useradd --uid 10001 --gid gateway --create-home gateway \
     && install -d -o gateway -g gateway /data
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/data/huggingface
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/data/huggingface MEDIA_GATEWAY_DATA_DIR=/data/gateway
 USER gateway
 WORKDIR /data
 EXPOSE 4000

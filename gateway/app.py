@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -16,10 +16,14 @@ from gateway.api.catalog import CatalogRoutes
 from gateway.api.errors import error_body, error_headers
 from gateway.api.fastlane import Fastlane, FastRoute
 from gateway.api.health import lay_health
-from gateway.api.openapi import describe, speech_operation
+from gateway.api.images import ImageRoutes
+from gateway.api.media import Links, lay_media
+from gateway.api.openapi import describe, image_operation, speech_operation, video_operation
 from gateway.api.speech import speech_endpoint
+from gateway.api.videos import VideoRoutes
 from gateway.build import Services, open_services
-from gateway.config import Config
+from gateway.config import Config, GeneralSettings
+from gateway.data import data_folder
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
 from gateway.services.catalog import Catalog
 from gateway.version import __version__
@@ -34,6 +38,10 @@ class _House:
     def opened(self) -> Services:
         assert self.services is not None, "the application's lifespan has not begun"
         return self.services
+
+    def links(self, general: GeneralSettings) -> Callable[[], Links]:
+        seconds = general.output_retention_days * 86_400
+        return lambda: Links(self.opened().secret, general.public_url, seconds)
 
     def catalog(self) -> Catalog | None:
         return None if self.services is None else self.services.catalog
@@ -50,7 +58,7 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(config) as services:
+        async with open_services(config, data_folder(config.general)) as services:
             house.services = services
             services.catalog.warm()
             services.catalog.announce()
@@ -61,12 +69,25 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
         keys.check(request.scope["headers"])
 
     app = FastAPI(title="media-gateway", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    speech = speech_endpoint(lambda: house.opened().speech, config.general)
-    fast = [FastRoute("POST", path, speech, speech_operation()) for path in ("/v1/audio/speech", "/audio/speech")]
+    general = config.general
+    speech = speech_endpoint(lambda: house.opened().speech, general, keys)
+    images = ImageRoutes(lambda: house.opened().images, house.links(general), general, keys)
+    videos = VideoRoutes(lambda: house.opened().videos, lambda: house.opened().blobs, general, keys)
+    fast = [
+        FastRoute("POST", f"{base}{path}", endpoint, operation, also=also)
+        for base in ("/v1", "")
+        for path, endpoint, operation, also in (
+            ("/audio/speech", speech, speech_operation(), ()),
+            ("/images/generations", images.create, image_operation(), ()),
+            ("/videos", videos.create, video_operation(), ("GET",)),
+        )
+    ]
     lane = Fastlane(app, fast, keys)
     lay_health(app, house.catalog, lambda: lane.draining, keys)
     routes = CatalogRoutes(lambda: house.opened().catalog, int(time.time()))
-    routes.lay(app, require_key, config.general.public_routes)
+    routes.lay(app, require_key, general.public_routes)
+    videos.lay(app, require_key)
+    lay_media(app, house.links(general), lambda: house.opened().blobs)
     _shape_errors(app)
     describe(app, fast)
     return lane

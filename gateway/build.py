@@ -2,39 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from engines.codec import Codec
+from gateway.blobs.files import FileBlobs
+from gateway.blobs.memory import MemoryBlobs
+from gateway.blobs.store import BlobStore
 from gateway.config import Config
+from gateway.data import DataFolder
+from gateway.jobs.job import Job
+from gateway.jobs.memory import MemoryJobStore
+from gateway.jobs.sqlite import SqliteJobStore
+from gateway.jobs.store import JobStore
+from gateway.jobs.worker import Jobs
 from gateway.services.catalog import Catalog
-from gateway.services.deployments import open_deployments, routes
+from gateway.services.deployments import Deployment, open_deployments, routes
+from gateway.services.images import ImageService
+from gateway.services.keeping import keeper
 from gateway.services.speech import SpeechService
+from gateway.services.tasks import TaskService
+from gateway.services.videos import VideoService
+from providers.base.contract import Done, TaskProvider
 from providers.base.vendor import Resources
+from providers.base.wire import Wire
+
+Keep = Callable[[Job, Done], Awaitable[tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that can be asked for, by use-case."""
+    """Everything that can be asked for, by use-case. ``secret`` is what addresses of outputs are signed with."""
 
     speech: SpeechService
+    images: ImageService
+    videos: VideoService
     catalog: Catalog
+    blobs: BlobStore
+    secret: bytes
 
 
 @asynccontextmanager
-async def open_services(config: Config) -> AsyncIterator[Services]:
-    """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet."""
-    resources = Resources()
-    codec = Codec(mp3_bitrate=config.general.mp3_bitrate)
-    try:
+async def open_services(config: Config, data: Path | None = None) -> AsyncIterator[Services]:
+    """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet.
+
+    Tasks and outputs are kept in the folder ``data``, which is made only where a deployment needs it; ``None`` keeps
+    them in memory. Raises ``DataFolderError``.
+    """
+    async with AsyncExitStack() as stack:
+        resources = Resources()
+        stack.push_async_callback(resources.close)
+        codec = Codec(mp3_bitrate=config.general.mp3_bitrate)
+        stack.callback(codec.close)
         deployments = await open_deployments(config, resources)
+        tasked = any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
+        store, blobs, secret = await _storage(data if tasked else None, stack)
+        keep = keeper(blobs, resources.shared(Wire, Wire), config.general.egress_allow)
+        jobs = await _jobs(config, deployments, store, keep, stack)
         table = routes(config, deployments)
+        tasks = TaskService(table, jobs, store, blobs, config)
+        stack.push_async_callback(tasks.close)
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
         yield Services(
-            SpeechService(table, codec, drop_params=config.litellm.drop_params),
+            SpeechService(table, codec, tasks, drop_params=config.litellm.drop_params),
+            ImageService(tasks),
+            VideoService(tasks),
             Catalog(deployments, table, listed),
+            blobs,
+            secret,
         )
-    finally:
-        codec.close()
-        await resources.close()
+
+
+async def _storage(data: Path | None, stack: AsyncExitStack) -> tuple[JobStore, BlobStore, bytes]:
+    if data is None:
+        return MemoryJobStore(), MemoryBlobs(), secrets.token_bytes(32)
+    folder = DataFolder(data)
+    secret = await asyncio.to_thread(folder.open)
+    stack.callback(folder.close)
+    store = await asyncio.to_thread(SqliteJobStore, folder.jobs)
+    stack.push_async_callback(store.close)
+    return store, FileBlobs(folder.blobs), secret
+
+
+async def _jobs(
+    config: Config, deployments: list[Deployment], store: JobStore, keep: Keep, stack: AsyncExitStack
+) -> Jobs:
+    providers = {each.key: each.provider for each in deployments if isinstance(each.provider, TaskProvider)}
+
+    def provider_of(job: Job) -> TaskProvider | None:
+        return providers.get(job.deployment)
+
+    retention = config.general.output_retention_days * 86_400
+    jobs = Jobs(store, provider_of=provider_of, keep=keep, retention=retention)
+    if providers:
+        await jobs.start()
+        stack.push_async_callback(jobs.close)
+    return jobs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gateway.jobs.job import Fault
+
 
 class GatewayError(Exception):
     """Base. ``str(error)`` is shown to the caller. ``param`` names the field at fault, in OpenAI's words."""
@@ -70,6 +72,22 @@ class MethodNotAllowed(GatewayError):
     def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
         super().__init__(message)
         self.allowed = allowed
+
+
+class Timeout(GatewayError):
+    """504: the task is not done within the time that a call may wait. It goes on; its result can still be fetched."""
+
+    status = 504
+    code = "task_timeout"
+
+
+class TaskFailed(GatewayError):
+    """A task ended without an output. What it says is what the provider said; the status is on the instance."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message, param=fault.param, code=fault.code)
+        self.status = fault.status  # type: ignore[misc]
+        self.kind = fault.kind  # type: ignore[misc]
 
 
 class BodyTimeout(GatewayError):

@@ -60,7 +60,7 @@ def test_the_gateway_knows_no_vendor_and_only_two_engines_modules() -> None:
             if module.startswith("providers."):
                 assert module.startswith("providers.base"), f"{name(path)} imports {module}"
             if module.startswith("engines."):
-                assert module.split(".")[1] in ("media", "codec"), f"{name(path)} imports {module}"
+                assert module.split(".")[1] in ("media", "codec", "pictures"), f"{name(path)} imports {module}"
 
 
 def test_no_vendor_s_name_stands_in_the_gateway() -> None:
@@ -97,9 +97,23 @@ def test_engines_know_no_network_and_no_pydantic() -> None:
 
 
 def test_one_encoder() -> None:
-    assert [name(path) for path in FILES if "av" in {module.split(".")[0] for module in imports(path)}] == [
-        "engines/codec.py"
+    """One for sound, and one for pictures and video."""
+
+    def users(package: str) -> list[str]:
+        return [name(path) for path in FILES if package in {module.split(".")[0] for module in imports(path)}]
+
+    assert users("av") == ["engines/codec.py", "engines/pictures.py"]
+    assert users("PIL") == ["engines/pictures.py", "engines/synthetic.py"]
+
+
+def test_one_http_client() -> None:
+    clients = {"aiohttp", "httpx", "requests", "urllib3", "http.client", "urllib.request"}
+    users = [
+        name(path)
+        for path in FILES
+        if any(f"{module}.".startswith(f"{client}.") for module in imports(path) for client in clients)
     ]
+    assert users == ["providers/base/egress.py", "providers/base/wire.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -119,8 +133,8 @@ def test_no_globals_are_rebound() -> None:
         assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.Global)], name(path)
 
 
-def test_every_exception_is_caught_at_two_edges_only() -> None:
-    """The bridge to the engines, and the last-resort HTTP handler."""
+def test_every_exception_is_caught_at_three_edges_only() -> None:
+    """The bridge to the engines, the worker of jobs, and the last-resort HTTP handler."""
     edges = []
     for path in FILES:
         for node in ast.walk(tree(path)):
@@ -131,7 +145,7 @@ def test_every_exception_is_caught_at_two_edges_only() -> None:
                 # BaseException only to clean up and raise again.
                 if caught == "BaseException":
                     assert isinstance(node.body[-1], ast.Raise), f"{name(path)}:{node.lineno}"
-    assert sorted(edges) == ["engines/residency.py", "engines/residency.py", "gateway/api/fastlane.py"]
+    assert sorted(edges) == [*["engines/residency.py"] * 2, "gateway/api/fastlane.py", "gateway/jobs/look.py"]
 
 
 def test_what_stands_in_the_repository_speaks_of_itself_alone() -> None:

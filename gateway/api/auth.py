@@ -39,6 +39,11 @@ class KeyCheck:
         """Whether a key is needed at all."""
         return self._digest is not None
 
+    def owner(self, headers: Sequence[Header]) -> str:
+        """A digest of the caller's key, by which what it made is found again; empty where there are no keys."""
+        given = _key(headers) if self.enabled else None
+        return "" if given is None else sha256(b"owner:" + given).hexdigest()
+
     def check(self, headers: Sequence[Header]) -> None:
         """Raise ``Unauthorized`` unless ``headers`` carry the key, ``Forbidden`` for a page of another site."""
         if self._digest is None:

@@ -41,6 +41,8 @@ def error_headers(error: GatewayError | ProviderError) -> list[tuple[str, str]]:
         headers.append(("retry-after", str(math.ceil(error.retry_after))))
     if isinstance(error, MethodNotAllowed):
         headers.append(("allow", ", ".join(error.allowed)))
+    if error.code == "submission_unknown":
+        headers.append(("x-should-retry", "false"))  # the official SDKs would send it again
     if error.status == 401:
         headers.append(("www-authenticate", "Bearer"))
     return headers

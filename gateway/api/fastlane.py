@@ -29,13 +29,17 @@ _access = logging.getLogger("gateway.access")
 
 @dataclass(frozen=True, slots=True)
 class FastRoute:
-    """One hot route. ``operation`` is its OpenAPI description, so that ``/docs`` shows it like any other."""
+    """One hot route. ``operation`` is its OpenAPI description, so that ``/docs`` shows it like any other.
+
+    ``also`` are methods that FastAPI serves on the same path.
+    """
 
     method: str
     path: str
     endpoint: Endpoint
     operation: Mapping[str, Any]
     access: Access = Access.KEY
+    also: tuple[str, ...] = ()
 
 
 class Fastlane:
@@ -98,7 +102,11 @@ class Fastlane:
         route = methods.get(call.scope["method"])
         if route is None:
             method, path = call.scope["method"], call.scope["path"]
-            raise MethodNotAllowed(f"Not allowed to {method} on {path}.", tuple(methods))
+            others = tuple(each for fast in methods.values() for each in fast.also)
+            if method not in others:
+                raise MethodNotAllowed(f"Not allowed to {method} on {path}.", (*methods, *others))
+            await self._app(call.scope, call.receive, call.send)
+            return
         if route.access is Access.KEY:
             self._keys.check(call.scope["headers"])
         if self.draining:

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 from engines.media import MIME
 from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
+from gateway.api.images import ImageBody
 from gateway.api.speech import SpeechBody
+from gateway.api.videos import VideoBody
 
 _REFERENCE = "#/components/schemas/{model}"
 _KEY = {"Key": {"type": "http", "scheme": "bearer"}}
@@ -46,6 +48,30 @@ def speech_operation() -> dict[str, Any]:
     }
 
 
+def image_operation() -> dict[str, Any]:
+    """``POST /v1/images/generations``."""
+    return _json_operation("images", "Make pictures", "createImage", "CreateImageRequest")
+
+
+def video_operation() -> dict[str, Any]:
+    """``POST /v1/videos``."""
+    return _json_operation("videos", "Make a video", "createVideo", "CreateVideoRequest", form=True)
+
+
+def _json_operation(tag: str, summary: str, name: str, body: str, *, form: bool = False) -> dict[str, Any]:
+    schema = {"schema": {"$ref": _REFERENCE.format(model=body)}}
+    content = {"application/json": schema} | ({"multipart/form-data": schema} if form else {})
+    answers = {"200": {"description": "As OpenAI answers.", "content": {"application/json": {"schema": {}}}}}
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "operationId": name,
+        "requestBody": {"required": True, "content": content},
+        "responses": answers | {status: _refusal(text) for status, text in _REFUSALS.items()},
+        "security": [{"Key": []}],
+    }
+
+
 def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
     """Make ``app.openapi()`` tell of ``routes`` too, and of our errors in place of FastAPI's own."""
     plain = app.openapi
@@ -68,7 +94,7 @@ def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
 
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
-    for model in (SpeechBody, ErrorResponse):
+    for model in (SpeechBody, ImageBody, VideoBody, ErrorResponse):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[schema["title"]] = schema

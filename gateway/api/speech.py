@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from engines.media import SAMPLE_RATE, AudioFormat, content_type
+from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
+from gateway.api.caller import caller
 from gateway.api.errors import error_body, invalid
-from gateway.api.http import Call, Endpoint, Header
+from gateway.api.http import Call, Endpoint
+from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.config import GeneralSettings
 from gateway.services.speech import Speech, SpeechService, tokens
@@ -70,7 +72,7 @@ class SpeechBody(BaseModel):
         )
 
 
-def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSettings) -> Endpoint:
+def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSettings, keys: KeyCheck) -> Endpoint:
     """The plain ASGI endpoint. ``service`` is asked for at each call, since it opens after the routes are laid."""
     limit = int(settings.max_request_size_mb * 1024 * 1024)
 
@@ -82,7 +84,8 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             raise invalid(error) from None
         call.notes["model"] = body.model
         async with while_connected(call):
-            speech = await service().speak(body.model, body.request())
+            who = caller(keys, call.scope["headers"], call.scope["path"], raw)
+            speech = await service().speak(body.model, body.request(), who)
             call.notes["served"] = f"{speech.served.provider}/{speech.served.model}"
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)
@@ -93,7 +96,7 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
 
 
 async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
-    headers = _served(speech)
+    headers = served_headers(speech.served)
     if sse:
         headers.append((b"cache-control", b"no-cache"))
         await send_stream(call, _events(speech), "text/event-stream; charset=utf-8", headers, stall)
@@ -101,21 +104,6 @@ async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
         if speech.spec.format is AudioFormat.PCM:
             headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
         await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall)
-
-
-def _served(speech: Speech) -> list[Header]:
-    served = speech.served
-    headers = [(b"x-media-gateway-model", served.model), (b"x-media-gateway-provider", served.provider)]
-    if served.stands_in_for is not None:
-        headers.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
-    if served.dropped:
-        headers.append((b"x-media-gateway-dropped-params", ", ".join(served.dropped)))
-    return [(name, _plain(value)) for name, value in headers]
-
-
-def _plain(value: str) -> bytes:
-    """A name from the config or the body may hold anything, line ends too; a header holds printable ASCII."""
-    return re.sub(r"[^\x20-\x7e]", "?", value[:500]).encode("ascii")
 
 
 async def _events(speech: Speech) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,12 @@ def _mp3_bitrate(rate: int) -> int:
     return rate
 
 
+def _web_address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise Unfit("must be an address of http:// or https://", "such as https://media.example.org")
+    return url.rstrip("/")
+
+
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -58,6 +65,12 @@ class GeneralSettings(BaseModel):
     drain_timeout: Annotated[FiniteFloat, Field(ge=0)] = 30.0
     public_routes: tuple[Literal["/v1/models", "/v1/audio/voices", "/v1/audio/models"], ...] = ()
     mp3_bitrate: Annotated[int, AfterValidator(_mp3_bitrate)] = 96_000
+    data_dir: Path | None = None
+    public_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    task_timeout: Positive = 600.0
+    output_retention_days: Positive = 7.0
+    on_disconnect: Literal["continue", "cancel"] = "continue"
+    egress_allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from gateway.config import Config, ModelEntry
@@ -14,10 +14,15 @@ from providers.base.vendor import Resources
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One entry of ``model_list`` and the provider opened for it."""
+    """One entry of ``model_list`` and the provider opened for it.
+
+    ``key`` finds it again after a restart: ``model_info.id``, else what the entry says of itself. It begins with the
+    vendor's name and a slash.
+    """
 
     entry: ModelEntry
     provider: Provider
+    key: str
 
 
 def mode(entry: ModelEntry) -> str:
@@ -28,10 +33,16 @@ def mode(entry: ModelEntry) -> str:
 
 async def open_deployments(config: Config, resources: Resources) -> list[Deployment]:
     """Open every entry of the config, in order. Calls nobody."""
-    return [
-        Deployment(entry, await registry.load(entry.vendor).open(entry.model, entry.settings, resources))
-        for entry in config.models
-    ]
+    opened = []
+    seen: Counter[str] = Counter()
+    for entry in config.models:
+        name = str(entry.model_info.get("id") or f"{entry.model}@{entry.model_name}")
+        seen[name] += 1
+        key = f"{entry.vendor}/{name}" + (f"#{seen[name]}" if seen[name] > 1 else "")
+        opened.append(
+            Deployment(entry, await registry.load(entry.vendor).open(entry.model, entry.settings, resources), key)
+        )
+    return opened
 
 
 def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from engines.codec import Codec, CodecError
-from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
-from gateway.errors import InvalidRequest
+from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
+from gateway.errors import InvalidRequest, NotFound
 from gateway.policy.routing import Candidate, Routes
 from gateway.services.deployments import Deployment
-from providers.base.contract import Audio, SpeechProvider, SpeechRequest, Usage
+from gateway.services.options import without
+from gateway.services.served import Served
+from gateway.services.tasks import NOBODY, Caller, Submission, TaskService
+from providers.base.contract import Audio, SpeechProvider, SpeechRequest, TaskProvider, Usage
 from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
 _log = logging.getLogger(__name__)
@@ -23,17 +25,6 @@ TOKENS_PER_SECOND = 1250 / 60
 
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Who answered. ``stands_in_for`` and ``reason`` are set where it is not the model asked for."""
-
-    model: str
-    provider: str
-    stands_in_for: str | None = None
-    reason: str | None = None
-    dropped: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,22 +40,28 @@ class Speech:
 class SpeechService:
     """``speak`` for the server and for programs alike."""
 
-    def __init__(self, routes: Routes[Deployment], codec: Codec, *, drop_params: bool = False) -> None:
+    def __init__(
+        self, routes: Routes[Deployment], codec: Codec, tasks: TaskService, *, drop_params: bool = False
+    ) -> None:
         self._routes = routes
         self._codec = codec
+        self._tasks = tasks
         self._drop_params = drop_params
 
-    async def speak(self, model: str, request: SpeechRequest) -> Speech:
+    async def speak(self, model: str, request: SpeechRequest, caller: Caller = NOBODY) -> Speech:
         """The first deployment of ``model`` that starts to speak.
 
         ``request.voice`` may be empty: then the deployment's own ``voice`` is used. Raises ``UnknownModel``,
-        ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked.
+        ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked; where that makes tasks, also what
+        ``TaskService.finished`` raises.
         """
+        if (joined := await self._tasks.joined(caller)) is not None:
+            return await self._from_task(joined, request)
         candidates = self._routes.candidates(model)
         reason = ""
         for place, candidate in enumerate(candidates):
             try:
-                return await self._ask(candidate, request, reason)
+                return await self._ask(candidate, request, reason, caller)
             except ProviderError as error:
                 if not error.falls_back or place == len(candidates) - 1:
                     raise
@@ -72,9 +69,12 @@ class SpeechService:
                 _log.info("%s cannot answer (%s), asking the next deployment", candidate.group, error)
         raise AssertionError("a group has at least one deployment")
 
-    async def _ask(self, candidate: Candidate[Deployment], request: SpeechRequest, reason: str) -> Speech:
+    async def _ask(
+        self, candidate: Candidate[Deployment], request: SpeechRequest, reason: str, caller: Caller
+    ) -> Speech:
         entry, provider = candidate.deployment.entry, candidate.deployment.provider
-        if not isinstance(provider, SpeechProvider):
+        tasked = isinstance(provider, TaskProvider) and "speech" in provider.makes
+        if not tasked and not isinstance(provider, SpeechProvider):
             raise InvalidRequest(f"The model '{candidate.group}' does not make speech.", param="model")
         voice = request.voice or entry.voice
         if not voice:
@@ -83,14 +83,18 @@ class SpeechService:
                 param="voice",
                 code="missing_required_parameter",
             )
-        request, dropped = _without(replace(request, voice=voice), entry.additional_drop_params)
+        request = replace(request, voice=voice)
+        if not isinstance(provider, SpeechProvider):
+            about = ({"prompt": request.text}, caller, reason)
+            return await self._from_task(await self._tasks.submit_to(candidate, "speech", [request], about), request)
+        request, dropped = without(request, entry.additional_drop_params)
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         while True:
             try:
                 audio = await provider.speech(request)
                 break
             except Unsupported as error:
-                request, more = _without(request, (error.param or "",)) if drop else (request, ())
+                request, more = without(request, (error.param or "",)) if drop else (request, ())
                 if not more:
                     raise
                 dropped += more
@@ -98,6 +102,18 @@ class SpeechService:
             candidate.group, entry.vendor, candidate.stands_in_for, reason if candidate.stands_in_for else None, dropped
         )
         return await self._begun(audio, request.format, served)
+
+    async def _from_task(self, submission: Submission, request: SpeechRequest) -> Speech:
+        """Wait for the task, and take its sound from where it is kept."""
+        (job,) = await self._tasks.finished(submission.jobs)
+        blob = await self._tasks.output(job)
+        if blob is None:
+            raise NotFound(f"The sound of {job.id} is no longer kept.", code="output_expired")
+        spec = next((AudioSpec(known) for known in AudioFormat if MIME[known].startswith(blob.media_type)), None)
+        if spec is None:
+            raise Broken(f"The provider made {blob.media_type}, which is no sound.", sent="yes")
+        audio = Audio(spec, self._tasks.blobs.read(blob), Usage(characters=len(request.text)))
+        return await self._begun(audio, request.format, submission.served)
 
     async def _begun(self, audio: Audio, wished: AudioFormat, served: Served) -> Speech:
         """Wait for the first bytes, so that a failure before them can still be answered, or answered by another."""
@@ -148,15 +164,3 @@ def tokens(usage: Usage) -> tuple[int, int] | None:
     if made is None and usage.audio_seconds is not None:
         made = math.ceil(usage.audio_seconds * TOKENS_PER_SECOND)
     return None if given is None or made is None else (given, made)
-
-
-def _without(request: SpeechRequest, options: Sequence[str]) -> tuple[SpeechRequest, tuple[str, ...]]:
-    """``request`` with ``options`` left out, and which of them it had."""
-    dropped = tuple(name for name in options if name in request.extra)
-    if dropped:
-        request = replace(request, extra={name: v for name, v in request.extra.items() if name not in dropped})
-    if "instructions" in options and request.instructions is not None:
-        request, dropped = replace(request, instructions=None), (*dropped, "instructions")
-    if "speed" in options and request.speed != 1.0:
-        request, dropped = replace(request, speed=1.0), (*dropped, "speed")
-    return request, dropped

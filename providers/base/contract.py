@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from engines.media import AudioFormat, AudioSpec, ByteStream
 from engines.speech import Voice as Voice
+from providers.base.errors import ProviderError
 
 SPEECH_FIELDS = ("model", "input", "voice", "instructions", "response_format", "speed", "stream_format")
 """The fields of OpenAI's ``/v1/audio/speech``."""
@@ -27,6 +28,44 @@ class SpeechRequest:
     speed: float = 1.0
     instructions: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A picture, video or sound that the caller gave: an address to pass on, or the bytes with their sniffed type."""
+
+    url: str | None = None
+    data: bytes | None = None
+    media_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One picture of ``/v1/images/generations`` or ``/v1/images/edits``, in OpenAI's words.
+
+    ``size`` is ``WxH`` or ``auto``; ``output_format`` png, jpeg or webp. Both are wishes where the provider lets one
+    choose; ``extra`` holds every other field.
+    """
+
+    prompt: str
+    size: str | None = None
+    output_format: str | None = None
+    references: tuple[Reference, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """One ``/v1/videos`` call, in OpenAI's words. ``seconds`` is a whole number of them, ``size`` is ``WxH``."""
+
+    prompt: str
+    seconds: int | None = None
+    size: str | None = None
+    reference: Reference | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+TaskRequest = SpeechRequest | ImageRequest | VideoRequest
 
 
 @dataclass(slots=True)
@@ -83,3 +122,82 @@ class SpeechProvider(Protocol):
 
     def voices(self) -> Sequence[Voice]:
         """The voices that can be asked for, the provider's own names first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The vendor took the task. ``task`` is its own id for it, all that is needed to poll it after a restart."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An output that the vendor keeps at an address, for a while; it is fetched with no credentials.
+
+    ``trusted``: hosts (``host`` or ``host:port``) of the deployment's own configured address, which may be private.
+    """
+
+    url: str
+    trusted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An output at hand."""
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Not done yet. ``progress`` is 0 to 1 where known; ``check_after`` are seconds where the vendor says."""
+
+    progress: float | None = None
+    check_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All outputs, in order. Asking again gives fresh addresses for as long as the vendor keeps them."""
+
+    outputs: tuple[Address | Made, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It ended without an output. ``error`` is what a caller who waited is told."""
+
+    error: ProviderError
+
+
+TaskState = Working | Done | Failed
+
+
+@runtime_checkable
+class TaskProvider(Protocol):
+    """A model that answers "come back later", whatever it makes.
+
+    ``makes`` is which of ``speech``, ``image``, ``video`` it takes; ``poll_interval`` the least number of seconds
+    between two looks at one task, as the vendor asks.
+    """
+
+    makes: frozenset[str]
+    poll_interval: float
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        """Raise ``Refused`` or ``Unsupported`` for what the vendor would refuse; calls nobody.
+
+        Returns what will be made otherwise than asked, in OpenAI's words (``{"size": "1920x1080"}``).
+        """
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        """Hand the task over, once. A ``ProviderError`` says by ``sent`` whether the vendor may have taken it."""
+
+    async def poll(self, task: str) -> TaskState:
+        """One look. Raises ``ProviderError`` where the look itself failed, which says nothing about the task."""
+
+    async def cancel(self, task: str) -> None:
+        """Stop it, if it still runs. Harmless when it has ended."""

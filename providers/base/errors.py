@@ -49,6 +49,12 @@ class Unsupported(Refused):
     code = "unsupported_parameter"
 
 
+class PolicyViolation(Refused):
+    """The provider's rules forbid what was asked for."""
+
+    code = "content_policy_violation"
+
+
 class Busy(ProviderError):
     """Full for now: ``retry_after`` seconds from now is worth a try."""
 
@@ -75,3 +81,68 @@ class Broken(ProviderError):
 
     status = 500
     code = "generation_failed"
+
+
+class UpstreamAuth(ProviderError):
+    """The provider refused our credentials: a fault of the configuration, never of the caller's key."""
+
+    code = "provider_auth"
+
+
+class OutOfCredits(ProviderError):
+    """The account at the provider has nothing left."""
+
+    status = 402
+    code = "insufficient_quota"
+    kind = "insufficient_quota"
+
+
+class RateLimited(ProviderError):
+    """The provider asks for a pause; ``retry_after`` seconds where it says how long."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    kind = "rate_limit_error"
+    retryable = True
+
+
+class UpstreamDown(ProviderError):
+    """The provider cannot be reached, hung up, or answered with a fault of its own."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+
+class UpstreamTimeout(ProviderError):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "provider_timeout"
+    retryable = True
+
+
+class BadAnswer(ProviderError):
+    """The provider's answer makes no sense: not HTTP, not JSON, cut short, larger than is taken."""
+
+    code = "provider_bad_answer"
+
+
+class Gone(BadAnswer):
+    """There is no output at its address (any more); a fresh look at the task may give another address."""
+
+    code = "output_expired"
+
+
+class AddressRefused(Refused):
+    """A caller's address leads to where the gateway does not go."""
+
+    code = "invalid_url"
+
+
+class OutputRefused(AddressRefused):
+    """The same for an output's address: the provider's fault, and another may do better."""
+
+    status = 502
+    code = "provider_bad_answer"
+    kind = "server_error"
+    falls_back = True

@@ -48,6 +48,12 @@ def test_smallest_file_has_the_defaults() -> None:
         "body_timeout": 30.0,
         "stall_timeout": 120.0,
         "drain_timeout": 30.0,
+        "data_dir": None,
+        "public_url": None,
+        "task_timeout": 600.0,
+        "output_retention_days": 7.0,
+        "on_disconnect": "continue",
+        "egress_allow": (),
         "public_routes": (),
         "mp3_bitrate": 96_000,
     }

@@ -159,5 +159,6 @@ def test_every_route_says_who_may_call_it() -> None:
         "/health/liveliness",
         "/health/liveness",
         "/health/readiness",
+        "/v1/media/{key}",  # its signature stands for a key
     }
     assert all(route.access.name == "KEY" for methods in lane._routes.values() for route in methods.values())

@@ -9,7 +9,8 @@ import pytest
 from engines.media import AudioFormat, AudioSpec
 from gateway.build import open_services
 from gateway.errors import InvalidRequest, UnknownModel
-from gateway.services.speech import Speech, _without, tokens
+from gateway.services.options import without
+from gateway.services.speech import Speech, tokens
 from providers.base.contract import SpeechRequest, Usage
 from providers.base.errors import Broken, Busy, Refused, Unavailable
 from tests.serving import config_of
@@ -92,10 +93,10 @@ async def test_a_format_that_is_right_already_is_passed_on() -> None:
 
 def test_what_can_be_left_out() -> None:
     request = SpeechRequest("x", "v", speed=2.0, instructions="loud", extra={"a": 1, "b": 2})
-    left, dropped = _without(request, ("speed", "instructions", "b", "c"))
+    left, dropped = without(request, ("speed", "instructions", "b", "c"))
     assert (left.speed, left.instructions, left.extra) == (1.0, None, {"a": 1})
     assert sorted(dropped) == ["b", "instructions", "speed"]
-    assert _without(left, ("speed", "instructions", "b")) == (left, ())
+    assert without(left, ("speed", "instructions", "b")) == (left, ())
 
 
 def test_tokens_are_the_provider_s_or_estimated() -> None:

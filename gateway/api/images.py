@@ -1,0 +1,112 @@
+"""``POST /v1/images/generations`` as OpenAI documents it (https://platform.openai.com/docs/api-reference/images)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.api.auth import KeyCheck
+from gateway.api.body import read_body
+from gateway.api.caller import caller
+from gateway.api.errors import error_body, invalid
+from gateway.api.http import Call, send_json
+from gateway.api.media import Links
+from gateway.api.served import served_headers
+from gateway.api.stream import StreamBroken, send_stream, while_connected
+from gateway.blobs.store import Blob
+from gateway.config import GeneralSettings
+from gateway.errors import GatewayError
+from gateway.services.images import ImageService
+from gateway.services.tasks import Submission
+from providers.base.contract import ImageRequest
+from providers.base.errors import ProviderError
+
+
+class ImageBody(BaseModel):
+    """The JSON body. Fields that are not listed go to the provider, which refuses what it cannot honour."""
+
+    model_config = ConfigDict(extra="allow", title="CreateImageRequest")
+
+    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
+    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
+    n: Annotated[int, Field(strict=True, ge=1, le=10)] | None = Field(None, description="Default: 1.")
+    size: Annotated[str, Field(strict=True, pattern=r"^(auto|\d{1,5}x\d{1,5})$")] | None = None
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="Default: url.")
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    stream: Annotated[bool, Field(strict=True)] | None = None
+    partial_images: Annotated[int, Field(strict=True, ge=0, le=3)] | None = Field(None, description="None are made.")
+
+    def request(self) -> ImageRequest:
+        """The same in the contract's words."""
+        extra = {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+        return ImageRequest(self.prompt, None if self.size == "auto" else self.size, self.output_format, (), extra)
+
+
+class ImageRoutes:
+    """What the endpoint needs. ``service`` is asked for at each call, since it opens after the routes are laid."""
+
+    def __init__(
+        self,
+        service: Callable[[], ImageService],
+        links: Callable[[], Links],
+        settings: GeneralSettings,
+        keys: KeyCheck,
+    ) -> None:
+        self._service = service
+        self._links = links
+        self._settings = settings
+        self._keys = keys
+
+    async def create(self, call: Call) -> None:
+        """The plain ASGI endpoint."""
+        raw = await read_body(call, int(self._settings.max_request_size_mb * 1024 * 1024), self._settings.body_timeout)
+        try:
+            body = ImageBody.model_validate_json(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
+        call.notes["model"] = body.model
+        who = caller(self._keys, call.scope["headers"], call.scope["path"], raw)
+        async with while_connected(call):
+            service = self._service()
+            submission = await service.submit(body.model, body.request(), body.n or 1, who)
+            call.notes["served"] = f"{submission.served.provider}/{submission.served.model}"
+            if body.stream:
+                media = "text/event-stream; charset=utf-8"
+                events = self._events(service, submission, body)
+                await send_stream(call, events, media, served_headers(submission.served), self._settings.stall_timeout)
+                return
+            pictures = await service.finish(submission)
+            data = [await self._item(call, service, blob, body) for blob in pictures.blobs]
+        answer: dict[str, Any] = {"created": int(pictures.jobs[0].created), "data": data}
+        if pictures.blobs:
+            answer["output_format"] = pictures.blobs[0].media_type.removeprefix("image/")
+        if body.size and body.size != "auto":
+            answer["size"] = body.size
+        await send_json(call.send, 200, answer, served_headers(pictures.served))
+
+    async def _item(self, call: Call, service: ImageService, blob: Blob, body: ImageBody) -> dict[str, str]:
+        if body.response_format == "b64_json":
+            return {"b64_json": await service.base64(blob)}
+        host = (call.header(b"host") or b"localhost").decode("latin-1")
+        return {"url": self._links().make(blob, call.scope["scheme"], host)}
+
+    async def _events(self, service: ImageService, submission: Submission, body: ImageBody) -> AsyncIterator[bytes]:
+        """One ``image_generation.completed`` a picture, with its bytes: OpenAI's events have no addresses."""
+        try:
+            async for blob in service.one_by_one(submission):
+                made = {
+                    "type": "image_generation.completed",
+                    "b64_json": await service.base64(blob),
+                    "created_at": int(submission.jobs[0].created),
+                    "size": body.size or "auto",
+                    "quality": "auto",
+                    "background": "auto",
+                    "output_format": blob.media_type.removeprefix("image/"),
+                }
+                yield b"event: image_generation.completed\ndata: " + json.dumps(made).encode() + b"\n\n"
+        except (GatewayError, ProviderError) as error:
+            yield b"data: " + json.dumps(error_body(error)).encode() + b"\n\n"
+            raise StreamBroken(str(error)) from error

@@ -1,0 +1,212 @@
+"""``/v1/videos`` as OpenAI documents it (https://platform.openai.com/docs/api-reference/videos)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gateway.api.auth import KeyCheck
+from gateway.api.body import read_body
+from gateway.api.caller import caller
+from gateway.api.catalog import RequireKey
+from gateway.api.errors import invalid
+from gateway.api.forms import Upload, read_form
+from gateway.api.http import Call, send_json
+from gateway.api.media import blob_response
+from gateway.api.served import served_headers
+from gateway.blobs.store import BlobStore
+from gateway.config import GeneralSettings
+from gateway.errors import InvalidRequest
+from gateway.jobs.job import Job, State
+from gateway.services.videos import VideoService
+from providers.base.contract import Reference, VideoRequest
+
+_STATUS = {
+    State.CREATED: "queued",
+    State.SUBMITTING: "queued",
+    State.RUNNING: "in_progress",
+    State.STORING: "in_progress",
+    State.COMPLETED: "completed",
+    State.FAILED: "failed",
+    State.CANCELLED: "failed",
+}
+_FORM_LIMIT = 64 * 1024 * 1024
+"""Bytes of a form with a reference picture or film."""
+
+POLL_AFTER_MS = 2000
+"""How long OpenAI's SDKs are told to wait between two looks."""
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+class VideoBody(BaseModel):
+    """The fields of a form or a JSON body. What is not listed goes to the provider."""
+
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, title="CreateVideoRequest")
+
+    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
+    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
+    seconds: Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=600)] | None = None
+    size: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = None
+    ratio: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = Field(
+        None, description="The same as `size`, as some vendors write it: 1280:720."
+    )
+    input_reference: Any = Field(None, description="A file, an address, a data: URI or {image_url}.")
+
+    def request(self) -> VideoRequest:
+        """The same in the contract's words."""
+        size = self.size or self.ratio
+        extra = {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+        return VideoRequest(
+            self.prompt,
+            self.seconds,
+            None if size is None else size.replace(":", "x"),
+            _reference(self.input_reference),
+            extra,
+        )
+
+
+def _reference(given: object) -> Reference | None:
+    if isinstance(given, dict) and set(given) == {"image_url"}:
+        given = given["image_url"]
+    if given is None:
+        return None
+    if isinstance(given, Upload):
+        return Reference(data=given.data)
+    if isinstance(given, str) and given.startswith("data:"):
+        head, _, text = given.partition(",")
+        try:
+            return Reference(data=base64.b64decode(text, validate=True), media_type=head[5:].partition(";")[0])
+        except (binascii.Error, ValueError):
+            pass
+    elif isinstance(given, str) and given.startswith(("https://", "http://")) and len(given) <= 8192:
+        return Reference(url=given)
+    raise InvalidRequest(
+        "input_reference must be a file, an address that begins with https://, a base64 data: URI, "
+        "or an object with image_url.",
+        param="input_reference",
+    )
+
+
+def video_object(job: Job) -> dict[str, Any]:
+    """OpenAI's Video object. Every field holds for the life of the job."""
+    request = job.request
+    cancelled = {"code": "cancelled", "message": "The video was cancelled."} if job.state is State.CANCELLED else None
+    error = cancelled if job.fault is None else {"code": job.fault.code, "message": job.fault.message}
+    return {
+        "id": job.id,
+        "object": "video",
+        "model": job.model,
+        "status": _STATUS[job.state],
+        "progress": 100 if job.state is State.COMPLETED else int(job.progress * 100),
+        "created_at": int(job.created),
+        "completed_at": None if job.completed is None else int(job.completed),
+        "expires_at": None if job.expires is None else int(job.expires),
+        "prompt": request.get("prompt"),
+        "size": request.get("size"),
+        "seconds": None if request.get("seconds") is None else str(request["seconds"]),
+        "remixed_from_video_id": None,
+        "error": error,
+    }
+
+
+class VideoRoutes:
+    """The routes. ``service`` and ``blobs`` are asked for at each call, since they open after the routes are laid."""
+
+    def __init__(
+        self,
+        service: Callable[[], VideoService],
+        blobs: Callable[[], BlobStore],
+        settings: GeneralSettings,
+        keys: KeyCheck,
+    ) -> None:
+        self._service = service
+        self._blobs = blobs
+        self._settings = settings
+        self._keys = keys
+
+    def lay(self, app: FastAPI, require_key: RequireKey) -> None:
+        """Register what is read now and then; ``create`` is a hot route."""
+        for path, endpoint, method in (
+            ("/videos", self.list, "GET"),
+            ("/videos/{video_id}", self.retrieve, "GET"),
+            ("/videos/{video_id}", self.delete, "DELETE"),
+            ("/videos/{video_id}/content", self.content, "GET"),
+        ):
+            for full, shown in ((f"/v1{path}", True), (path, False)):
+                app.add_api_route(
+                    full,
+                    endpoint,
+                    methods=[method],
+                    dependencies=[Depends(require_key)],
+                    include_in_schema=shown,
+                    tags=["videos"],
+                    response_model=None,
+                )
+
+    async def create(self, call: Call) -> None:
+        """``POST /v1/videos``, JSON or a form. The plain ASGI endpoint."""
+        media = (call.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        settings = self._settings
+        try:
+            if media in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
+                fields = await read_form(call, _FORM_LIMIT, settings.body_timeout)
+                body = VideoBody.model_validate(fields)
+                content = json.loads(json.dumps(fields, default=_digest))
+            else:
+                raw = await read_body(call, int(settings.max_request_size_mb * 1024 * 1024), settings.body_timeout)
+                body = VideoBody.model_validate_json(raw)
+                content = json.loads(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
+        call.notes["model"] = body.model
+        who = caller(self._keys, call.scope["headers"], call.scope["path"], content)
+        submission = await self._service().create(body.model, body.request(), who)
+        call.notes["served"] = f"{submission.served.provider}/{submission.served.model}"
+        await send_json(call.send, 200, video_object(submission.jobs[0]), served_headers(submission.served))
+
+    async def list(
+        self,
+        request: Request,
+        limit: Annotated[int, Query(ge=0, le=100)] = 20,
+        after: str | None = None,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> JSONResponse:
+        """The videos of your key, the newest first."""
+        service, owner = self._service(), self._keys.owner(request.scope["headers"])
+        jobs, more = await service.page(owner, after, limit, newest_first=order == "desc")
+        data = [video_object(job) for job in jobs]
+        ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+        return JSONResponse({"object": "list", "data": data, **ends, "has_more": more})
+
+    async def retrieve(self, request: Request, video_id: str) -> JSONResponse:
+        """One video: its status, and how far it is."""
+        job = await self._service().get(video_id, self._keys.owner(request.scope["headers"]))
+        return JSONResponse(video_object(job), headers={"openai-poll-after-ms": str(POLL_AFTER_MS)})
+
+    async def content(self, request: Request, video_id: str, variant: str = "video") -> Response:
+        """The film itself, whole or in part (`Range`)."""
+        if variant != "video":
+            raise InvalidRequest(f"There is no variant '{variant[:100]}' here, only 'video'.", param="variant")
+        blob = await self._service().content(video_id, self._keys.owner(request.scope["headers"]))
+        return blob_response(request, self._blobs(), blob, video_id)
+
+    async def delete(self, request: Request, video_id: str) -> JSONResponse:
+        """Forget a video; one that is still being made is cancelled."""
+        await self._service().delete(video_id, self._keys.owner(request.scope["headers"]))
+        return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
+
+
+def _digest(value: object) -> str:
+    assert isinstance(value, Upload)
+    return hashlib.sha256(value.data).hexdigest()

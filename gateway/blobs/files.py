@@ -1,0 +1,127 @@
+"""Blobs as files in a folder. File work happens on threads, in pieces: nothing is held whole in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from engines.media import ByteStream
+from gateway.blobs.store import Blob, TooBig
+
+_PIECE = 256 * 1024
+
+
+class FileBlobs:
+    """``<folder>/<first two letters of the key>/<key>``, with what is known of it in ``<key>.json`` beside it.
+
+    The description is written last and moved into place: a blob is there when its description is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], media_type: str, cap: int) -> Blob:
+        """Keep the bytes: written beside, flushed to the disk, moved into place."""
+        path = self._path(key)
+        part = path.with_suffix(".part")
+        digest, size = hashlib.sha256(), 0
+        file = await asyncio.to_thread(_create, part)
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > cap:
+                    raise TooBig(f"over {cap:,} bytes")
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+            blob = Blob(key, size, media_type, digest.hexdigest())
+            await asyncio.to_thread(_finish, file, part, path, blob)
+        except BaseException:
+            file.close()
+            part.unlink(missing_ok=True)
+            raise
+        return blob
+
+    async def get(self, key: str) -> Blob | None:
+        """Read its description."""
+        try:
+            text = await asyncio.to_thread(self._path(key).with_suffix(".json").read_text)
+        except FileNotFoundError:
+            return None
+        known = json.loads(text)
+        return Blob(key, known["size"], known["media_type"], known["digest"])
+
+    def read(self, blob: Blob, start: int = 0, length: int | None = None) -> ByteStream:
+        """Its bytes, a piece at a time."""
+        return _Reading(self._path(blob.key), start, blob.size - start if length is None else length)
+
+    async def remove(self, key: str) -> None:
+        """Delete both files."""
+        path = self._path(key)
+        for each in (path.with_suffix(".json"), path):
+            await asyncio.to_thread(each.unlink, missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        if not key.replace("_", "").isalnum() or not key.isascii():
+            raise ValueError("not a key of ours")
+        return self._folder / key[-2:] / key
+
+
+def _create(part: Path) -> BinaryIO:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    return part.open("wb")
+
+
+def _finish(file: BinaryIO, part: Path, path: Path, blob: Blob) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    part.replace(path)
+    note = path.with_suffix(".json.part")
+    with note.open("w") as known:
+        json.dump({"size": blob.size, "media_type": blob.media_type, "digest": blob.digest}, known)
+        known.flush()
+        os.fsync(known.fileno())
+    note.replace(path.with_suffix(".json"))
+    with suppress(OSError):  # a folder cannot be flushed on every system
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class _Reading:
+    """One reader of one file."""
+
+    def __init__(self, path: Path, start: int, length: int) -> None:
+        self._path, self._start, self._left = path, start, length
+        self._file: BinaryIO | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await asyncio.to_thread(self._piece) if self._left > 0 else b""
+        if not piece:
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
+
+    def _piece(self) -> bytes:
+        if self._file is None:
+            self._file = self._path.open("rb")
+            self._file.seek(self._start)
+        piece = self._file.read(min(_PIECE, self._left))
+        self._left -= len(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        self._left = 0
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,73 @@
+"""Where jobs are moved: the one place that changes rows, and that tells whoever waits for the end of one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+from gateway.jobs import schedule
+from gateway.jobs.errors import UnknownJob
+from gateway.jobs.job import TERMINAL, Fault, Job, State
+from gateway.jobs.schedule import Plan
+from gateway.jobs.store import JobStore
+
+_FRESH = 2.0  # seconds for which a plan is kept, however many tasks end meanwhile
+
+
+class Desk:
+    """What submitting, looking, cancelling and waiting share. ``retention``: seconds that an ended job is kept."""
+
+    def __init__(self, store: JobStore, now: Callable[[], float], retention: float) -> None:
+        self.store = store
+        self.now = now
+        self.chance = random.Random()  # noqa: S311 - spreads looks, hides nothing
+        self._retention = retention
+        self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
+        self._plans: dict[str, tuple[float, Plan]] = {}
+        self._stale: set[str] = set()
+
+    async def move(self, job: Job, state: State, note: str = "", **changes: Any) -> Job:
+        """``JobStore.move``; an end sets ``expires`` and wakes the waiters."""
+        if state in TERMINAL:
+            changes["expires"] = self.now() + self._retention
+        new = await self.store.move(job, state, note, **changes)
+        if state in TERMINAL:
+            for waiter in self._waiters.pop(job.id, ()):
+                if not waiter.done():
+                    waiter.set_result(new)
+            if state is State.COMPLETED:
+                self._stale.add(job.deployment)
+        return new
+
+    async def fail(self, job: Job, fault: Fault, note: str = "", **changes: Any) -> Job:
+        """The end of a job that has no output."""
+        return await self.move(job, State.FAILED, note or fault.code, fault=fault, **changes)
+
+    async def wait(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the caller's words
+        """The job once it has ended. Raises ``TimeoutError`` after ``timeout`` seconds, ``UnknownJob``."""
+        waiter: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        # Before the row is read, so that no end falls between.
+        self._waiters.setdefault(job_id, set()).add(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                job = await self.store.get(job_id)
+                if job is None:
+                    raise UnknownJob(job_id)
+                return job if job.state in TERMINAL else await waiter
+        finally:
+            waiters = self._waiters.get(job_id, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(job_id, None)
+
+    async def plan(self, deployment: str, interval: float) -> Plan:
+        """When this deployment's tasks are worth a look."""
+        made, known = self._plans.get(deployment, (float("-inf"), None))
+        old = deployment in self._stale and self.now() - made >= _FRESH
+        if known is None or old or known.interval != interval:
+            self._stale.discard(deployment)
+            known = schedule.plan(await self.store.durations(deployment), interval, self.chance)
+            self._plans[deployment] = (self.now(), known)
+        return known

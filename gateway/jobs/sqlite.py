@@ -1,0 +1,255 @@
+"""Jobs in one SQLite file: what was written is there after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.jobs.errors import Conflict, StoreError, UnknownJob
+from gateway.jobs.job import Job, State
+from gateway.jobs.rows import COLUMNS, LOOKED_AT, OPEN, SCHEMA, VERSION, job_of, values
+from gateway.jobs.store import Entry, Found, Span, entry, frees, moved, span
+
+T = TypeVar("T")
+
+_TOGETHER = 256  # operations in one transaction, at most
+# What goes wrong with one caller's part alone; anything of SQLite's fails the whole transaction.
+_HIS_OWN = (Conflict, LookupError, ValueError, TypeError, ArithmeticError)
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608 - names of our own columns
+_INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ? AND version = ?"  # noqa: S608
+
+
+class SqliteJobStore:
+    """A ``JobStore``. The connection lives on one thread; what callers ask for meanwhile goes into one transaction.
+
+    One process at a time. Raises ``StoreError`` where the file cannot be opened or comes from a newer version.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._waiting: deque[tuple[Callable[[], Any], bool, Future[Any]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
+        self._closed = False
+        try:
+            self._db = self._thread.submit(_open, path).result()
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._thread.shutdown()
+            raise StoreError(f"{path}: {error}") from error
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """All of them or none. Raises ``Conflict`` where an id is taken."""
+        rows = [values(job) for job in jobs]
+
+        def run() -> None:
+            try:
+                self._db.executemany(_INSERT, rows)
+            except sqlite3.IntegrityError as error:
+                raise Conflict("an id is taken") from error
+            for job in jobs:
+                self._note(Entry(job.id, self._now(), None, job.state))
+
+        await self._do(run, writes=True)
+
+    async def get(self, job_id: str) -> Job | None:
+        """One row."""
+        found = await self._do(lambda: self._jobs("WHERE id = ?", job_id))
+        return found[0] if found else None
+
+    async def move(self, job: Job, state: State, note: str = "", **changes: Any) -> Job:
+        """See ``JobStore.move``."""
+        new = moved(job, state, changes)
+        row = (*values(new), job.id, job.version)
+
+        def run() -> Job:
+            if self._db.execute(_UPDATE, row).rowcount != 1:
+                raise Conflict(job.id)
+            if frees(state, changes):
+                self._db.execute("UPDATE jobs SET lease_until = 0 WHERE id = ? AND lease_until > 0", (job.id,))
+            line = entry(job, state, self._now(), note)
+            if line is not None:
+                self._note(line)
+            return new
+
+        return await self._do(run, writes=True)
+
+    async def claim(self, now: float, limit: int, worker: str, lease: float) -> Found:
+        """Due jobs that nobody holds."""
+
+        def run() -> Found:
+            due = f"WHERE {LOOKED_AT} AND next_poll <= ? AND lease_until <= ? ORDER BY next_poll, seq LIMIT ?"
+            found = self._jobs(due, now, now, limit)
+            self._db.executemany(
+                "UPDATE jobs SET lease_until = ?, lease_by = ? WHERE id = ?",
+                [(now + lease, worker, job.id) for job in found],
+            )
+            return found
+
+        return await self._do(run, writes=True)
+
+    async def next_due(self) -> float | None:
+        """When ``claim`` will next find something."""
+
+        def run() -> float | None:
+            due = f"SELECT next_poll, lease_until FROM jobs WHERE {LOOKED_AT} AND next_poll >= 0 ORDER BY next_poll"  # noqa: S608
+            first: float | None = None
+            rows = self._db.execute(due)
+            # Only held rows are walked over, and those are few.
+            for at, until in rows:
+                if first is not None and at >= first:
+                    break
+                first = max(at, until) if first is None else min(first, max(at, until))
+            rows.close()
+            return first
+
+        return await self._do(run)
+
+    async def release(self) -> None:
+        """Give every lease back."""
+        await self._do(lambda: self._db.execute("UPDATE jobs SET lease_until = 0 WHERE lease_until > 0"), writes=True)
+
+    async def list(self, owner: str, kind: str, after: str | None, limit: int, descending: bool) -> tuple[Found, bool]:
+        """A page, and whether there is more. Raises ``UnknownJob``."""
+        way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+
+        def run() -> Found:
+            where = "WHERE owner = ? AND kind = ?"
+            given: list[Any] = [owner, kind]
+            if after is not None:
+                known = self._jobs(f"{where} AND id = ?", *given, after)
+                if not known:
+                    raise UnknownJob(after)
+                where += f" AND (created, id) {beyond} (?, ?)"
+                given += [known[0].created, after]
+            return self._jobs(f"{where} ORDER BY created {way}, id {way} LIMIT ?", *given, limit + 1)
+
+        found = await self._do(run)
+        return found[:limit], len(found) > limit
+
+    async def same(self, fingerprint: str, since: float) -> Found:
+        """The jobs of the newest batch with this fingerprint."""
+
+        def run() -> Found:
+            where = "WHERE fingerprint = ? AND fingerprint <> ''"
+            newest = self._jobs(f"{where} AND created >= ? ORDER BY created DESC, seq DESC LIMIT 1", fingerprint, since)
+            batch = f"{where} AND batch = ? ORDER BY seq"
+            return self._jobs(batch, fingerprint, newest[0].batch) if newest else []
+
+        return await self._do(run)
+
+    async def unfinished(self) -> Found:
+        """Every job that has not ended, oldest first."""
+        return await self._do(lambda: self._jobs(f"WHERE {OPEN} ORDER BY created, seq"))
+
+    async def expired(self, now: float, limit: int) -> Found:
+        """Ended jobs whose ``expires`` has come."""
+        ended = f"WHERE expires <= ? AND NOT ({OPEN}) ORDER BY expires LIMIT ?"
+        return await self._do(lambda: self._jobs(ended, now, limit))
+
+    async def remove(self, job_id: str) -> None:
+        """Forget the row; the history stays."""
+        await self._do(lambda: self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,)), writes=True)
+
+    async def history(self, job_id: str) -> Sequence[Entry]:
+        """What became of a job, in order."""
+
+        def run() -> Sequence[Entry]:
+            rows = self._db.execute(
+                "SELECT job, at, before, after, note FROM history WHERE job = ? ORDER BY seq", (job_id,)
+            )
+            return [Entry(job, at, State(old) if old else None, State(new), note) for job, at, old, new, note in rows]
+
+        return await self._do(run)
+
+    async def durations(self, deployment: str, limit: int = 50) -> Sequence[Span]:
+        """Between which ages the newest completed tasks ended."""
+        newest = "WHERE deployment = ? AND state = 'completed' ORDER BY completed DESC LIMIT ?"
+        return [span(job) for job in await self._do(lambda: self._jobs(newest, deployment, limit))]
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close the file. Twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.wrap_future(self._thread.submit(self._db.close))
+            self._thread.shutdown(wait=False)
+
+    async def _do(self, run: Callable[[], T], *, writes: bool = False) -> T:
+        if self._closed:
+            raise StoreError("the store is closed")
+        future: Future[T] = Future()
+        self._waiting.append((run, writes, future))
+        self._thread.submit(self._drain)
+        return await asyncio.wrap_future(future)
+
+    def _drain(self) -> None:
+        """On the thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
+        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
+        taken = [each for each in taken if each[2].set_running_or_notify_cancel()]
+        answers: list[tuple[Future[Any], Any, Exception | None]] = []
+        writes = any(each[1] for each in taken)
+        try:
+            if writes:
+                self._db.execute("BEGIN IMMEDIATE")
+            for run, one_writes, future in taken:
+                answers.append((future, *self._one(run, one_writes)))
+            if writes:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            failed = StoreError(f"nothing was written: {error}")
+            answers = [(future, None, failed) for _, _, future in taken]
+        # Nobody is told before it is durable.
+        for future, answer, wrong in answers:
+            if wrong is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(wrong)
+
+    def _one(self, run: Callable[[], Any], writes: bool) -> tuple[Any, Exception | None]:
+        """One caller's part of the transaction; where it fails, the others' parts stand."""
+        if writes:
+            self._db.execute("SAVEPOINT one")
+        answer, wrong = None, None
+        try:
+            answer = run()
+        except _HIS_OWN as error:
+            wrong = error
+        if writes:
+            if wrong is not None:
+                self._db.execute("ROLLBACK TO one")
+            self._db.execute("RELEASE one")
+        return answer, wrong
+
+    def _jobs(self, rest: str, *given: Any) -> Found:
+        return [job_of(row) for row in self._db.execute(f"{_SELECT} {rest}", given)]
+
+    def _note(self, line: Entry) -> None:
+        self._db.execute(
+            "INSERT INTO history (job, at, before, after, note) VALUES (?, ?, ?, ?, ?)",
+            (line.job, line.at, line.before, line.after, line.note),
+        )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # it holds what people asked for
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StoreError(f"written by a newer version of the gateway (schema {version}, this one knows {VERSION})")
+        if version < VERSION:
+            db.executescript(f"BEGIN IMMEDIATE;{SCHEMA};PRAGMA user_version = {VERSION};COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db

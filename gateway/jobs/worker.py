@@ -1,0 +1,194 @@
+"""The worker: hands tasks over once, looks at all of them, and wakes whoever waits.
+
+A task is a row before it is sent. It is sent once: where a crash or a broken connection leaves open whether the
+provider took it, the job fails and says so. From then on the row is all that is needed, so a restart goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+
+from gateway.jobs.desk import Desk
+from gateway.jobs.errors import INTERRUPTED, UNKNOWN, Conflict, StoreError, SubmissionUnknown, UnknownJob, fault_of
+from gateway.jobs.job import TERMINAL, Job, State
+from gateway.jobs.look import Keep, Looker, ProviderOf
+from gateway.jobs.schedule import wait_working
+from gateway.jobs.store import JobStore
+from providers.base.contract import TaskProvider, TaskRequest
+from providers.base.errors import ProviderError
+
+LEASE = 300.0
+"""Seconds for which a look may hold a job; what is still in hand then is simply held again."""
+
+_STORE_PAUSE = 1.0  # seconds before a store that could not answer is asked again
+
+_log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Everything that happens to jobs. One per store, in one process.
+
+    ``provider_of`` finds the provider of a row (None: it is no longer configured). ``keep`` copies the outputs of a
+    finished task and returns their keys; it may be called again for the same job, and should then replace what is
+    there. ``now`` is the time since the epoch; ``concurrency`` how many looks go on at once; ``retention`` for how many
+    seconds an ended job is kept. ``chance`` spreads the looks; seed it to repeat a run.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        *,
+        provider_of: ProviderOf,
+        keep: Keep,
+        now: Callable[[], float] = time.time,
+        concurrency: int = 64,
+        retention: float = 7 * 86400,
+    ) -> None:
+        self.store = store
+        self._desk = Desk(store, now, retention)
+        self.chance = self._desk.chance
+        self._provider_of = provider_of
+        self._looker = Looker(self._desk, provider_of, keep)
+        self._now = now
+        self._concurrency = concurrency
+        self._name = secrets.token_hex(8)
+        self._submits: dict[str, asyncio.Task[Job]] = {}
+        self._steps: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest) -> Job:
+        """Hand a task over, once, and return the running job. The row is added unless it was added before.
+
+        Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
+        it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
+        """
+        if job.id in self._submits:
+            raise Conflict(job.id)
+        task = asyncio.create_task(self._submit(job, provider, request))
+        self._submits[job.id] = task
+        task.add_done_callback(lambda _: self._submits.pop(job.id, None))
+        return await asyncio.shield(task)
+
+    async def wait(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the caller's words
+        """The job once it has ended. Raises ``TimeoutError`` after ``timeout`` seconds (it goes on), ``UnknownJob``."""
+        return await self._desk.wait(job_id, timeout)
+
+    async def cancel(self, job: Job) -> Job:
+        """Stop a job where it still can be stopped; returns what became of it. Raises ``UnknownJob``.
+
+        The provider is asked to stop the task, but what it answers changes nothing.
+        """
+        asked = False
+        while True:
+            if submit := self._submits.get(job.id):
+                await asyncio.wait([submit])
+            row = await self.store.get(job.id)
+            if row is None:
+                raise UnknownJob(job.id)
+            if row.state in TERMINAL or row.state is State.SUBMITTING:
+                return row
+            provider = self._provider_of(row)
+            if not asked and provider is not None and row.task is not None:
+                asked = True
+                try:
+                    await provider.cancel(row.task)
+                except ProviderError as error:
+                    _log.info("%s (%s): cancelling failed: %s", row.id, row.deployment, error)
+            with suppress(Conflict):
+                return await self._desk.move(row, State.CANCELLED)
+
+    async def start(self) -> None:
+        """Take up what an earlier run left, and begin to look. Call it once, before the first ``submit``."""
+        await self.recover()
+        self._loop = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop looking; wait for submissions under way. Running jobs are left for the next start."""
+        stopped = [*self._steps.values(), *([] if self._loop is None else [self._loop])]
+        for task in stopped:
+            task.cancel()
+        await asyncio.gather(*stopped, *self._submits.values(), return_exceptions=True)
+        self._loop = None
+
+    def wake(self) -> None:
+        """Ask the store now what is due (the clock was moved)."""
+        self._wake.set()
+
+    async def recover(self) -> None:
+        """Settle what a crash left open: never sent again, whatever it was."""
+        await self.store.release()
+        for job in await self.store.unfinished():
+            if job.state is State.CREATED:
+                await self._desk.fail(job, INTERRUPTED)
+            elif job.state is State.SUBMITTING:
+                await self._desk.fail(job, UNKNOWN)
+
+    async def turn(self) -> None:
+        """Look at what is due now, once, and return when that is done. For tests and tools; ``start`` does it alone."""
+        await self._begin()
+        await asyncio.gather(*self._steps.values())
+
+    async def _submit(self, job: Job, provider: TaskProvider, request: TaskRequest) -> Job:
+        desk = self._desk
+        if await self.store.get(job.id) is None:
+            await self.store.add([job])
+        # Before it is sent, so that nothing is waited for between the provider's answer and the row.
+        known = await desk.plan(job.deployment, provider.poll_interval)
+        job = await desk.move(job, State.SUBMITTING)
+        try:
+            task = (await provider.submit(request)).task
+            now = desk.now()
+            due = now + wait_working(known, 0.0, None, desk.chance)
+            job = await desk.move(job, State.RUNNING, task=task, submitted=now, next_poll=due)
+        except ProviderError as error:
+            if error.sent == "maybe":
+                await desk.fail(job, UNKNOWN, f"{UNKNOWN.code}: {error}")
+                raise SubmissionUnknown(UNKNOWN.message) from error
+            await desk.fail(job, fault_of(error))
+            raise
+        except BaseException as error:
+            _log.error("%s (%s): the submission broke: %r", job.id, job.deployment, error)
+            with suppress(StoreError):
+                await desk.fail(job, UNKNOWN)
+            raise
+        self._wake.set()
+        return job
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                due = await self._begin()
+            except StoreError as error:
+                _log.error("the jobs' store does not answer: %s", error)
+                due = self._now() + _STORE_PAUSE
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if due == inf else max(0.0, due - self._now())):
+                    await self._wake.wait()
+
+    async def _begin(self) -> float:
+        """Begin the looks that are due and that there is room for. Returns when there will be more (inf: not known)."""
+        room = self._concurrency - len(self._steps)
+        if room > 0:
+            for job in await self.store.claim(self._now(), room, self._name, LEASE):
+                if job.id not in self._steps:
+                    task = asyncio.create_task(self._looker.step(job))
+                    self._steps[job.id] = task
+                    task.add_done_callback(partial(self._ended, job.id))
+        if len(self._steps) >= self._concurrency:
+            return inf  # the end of a look wakes the loop
+        due = await self.store.next_due()
+        return inf if due is None else due
+
+    def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
+        self._steps.pop(job_id, None)
+        self._wake.set()

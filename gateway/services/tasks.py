@@ -1,0 +1,232 @@
+"""Tasks at a vendor, on behalf of a caller: submitted once, waited for, their outputs kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gateway.blobs.store import Blob, BlobStore
+from gateway.config import Config
+from gateway.errors import InvalidRequest, TaskFailed, Timeout
+from gateway.jobs.errors import StoreError
+from gateway.jobs.job import Job, State
+from gateway.jobs.store import JobStore
+from gateway.jobs.worker import Jobs
+from gateway.policy.routing import Candidate, Routes
+from gateway.services.deployments import Deployment
+from gateway.services.options import fit
+from gateway.services.served import Served
+from providers.base.contract import TaskProvider, TaskRequest
+from providers.base.errors import ProviderError, Unavailable
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["speech", "image", "video"]
+
+JOIN_SECONDS = 600
+"""How long a client's retry finds the tasks of its first try."""
+
+KEY_SECONDS = 24 * 3600
+"""The same where the client gave an ``Idempotency-Key``."""
+
+SWEEP_SECONDS = 3600
+
+OUTPUT_CAP = 2 << 30
+"""Bytes of the largest output that is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
+    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist."""
+
+    owner: str = ""
+    route: str = ""
+    content: object = None
+    key: str = ""
+    retry: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of owner and call. Two spellings of one JSON document are the same call."""
+        content = ["key", self.key]
+        if not self.key:
+            parsed = json.loads(self.content) if isinstance(self.content, bytes) else self.content
+            content = ["body", json.dumps(parsed, sort_keys=True)]
+        return hashlib.sha256(json.dumps([self.owner, self.route, *content]).encode()).hexdigest()
+
+    @property
+    def join(self) -> float:
+        """For how many seconds a retry finds the first try."""
+        return KEY_SECONDS if self.key else JOIN_SECONDS
+
+
+NOBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The tasks of one call, and who has them."""
+
+    jobs: tuple[Job, ...]
+    served: Served
+
+
+class TaskService:
+    """What the image, video and speech use-cases share."""
+
+    def __init__(
+        self, routes: Routes[Deployment], jobs: Jobs, store: JobStore, blobs: BlobStore, config: Config
+    ) -> None:
+        self._routes = routes
+        self._jobs = jobs
+        self.store = store
+        self.blobs = blobs
+        self._settings = config.general
+        self._drop_params = config.litellm.drop_params
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Stop looking for what has expired."""
+        self._sweeping.cancel()
+        await asyncio.wait([self._sweeping])
+
+    async def submit(
+        self, model: str, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
+    ) -> Submission:
+        """One task for each of ``requests``, at the first deployment of ``model`` that takes them.
+
+        A retry is joined to the tasks of the first try. ``shown`` are the fields of the call that are shown again.
+        Raises ``UnknownModel``, ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked.
+        """
+        if (joined := await self.joined(caller)) is not None:
+            return joined
+        candidates = self._routes.candidates(model)
+        reason = ""
+        for place, candidate in enumerate(candidates):
+            try:
+                return await self.submit_to(candidate, kind, requests, (shown, caller, reason))
+            except ProviderError as error:
+                # "maybe" is the end: asking another one could pay twice.
+                if not error.falls_back or error.sent == "maybe" or place == len(candidates) - 1:
+                    raise
+                reason = error.reason if isinstance(error, Unavailable) else error.code
+        raise AssertionError("a group has at least one deployment")
+
+    async def joined(self, caller: Caller) -> Submission | None:
+        """The tasks of the first try, where this call is a retry of it."""
+        if not caller.retry:
+            return None
+        found = await self.store.same(caller.fingerprint, time.time() - caller.join)
+        return (
+            Submission(tuple(found), Served(found[0].model, found[0].deployment.partition("/")[0])) if found else None
+        )
+
+    async def submit_to(
+        self,
+        candidate: Candidate[Deployment],
+        kind: Kind,
+        requests: Sequence[TaskRequest],
+        about: tuple[Mapping[str, Any], Caller, str],
+    ) -> Submission:
+        """The same at one deployment. ``about``: what is shown again, who asks, why this one is asked."""
+        shown, caller, reason = about
+        deployment = candidate.deployment
+        provider, entry = deployment.provider, deployment.entry
+        if not isinstance(provider, TaskProvider) or kind not in provider.makes:
+            raise InvalidRequest(f"The model '{candidate.group}' does not make {kind}s.", param="model")
+        drop = self._drop_params if entry.drop_params is None else entry.drop_params
+        fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
+        batch = secrets.token_hex(16)
+        prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
+        made = [
+            Job(
+                id=f"{prefix}_{secrets.token_hex(16)}",
+                kind=kind,
+                model=candidate.group,
+                deployment=deployment.key,
+                created=time.time(),
+                owner=caller.owner,
+                batch=batch,
+                fingerprint=caller.fingerprint,
+                request=shown,
+            )
+            for _ in fitting
+        ]
+        results = await asyncio.gather(
+            *(self._jobs.submit(job, provider, request) for job, request in zip(made, fitting, strict=True)),
+            return_exceptions=True,
+        )
+        failures = [result for result in results if isinstance(result, BaseException)]
+        submitted = tuple(result for result in results if isinstance(result, Job))
+        if failures:
+            for job in submitted:  # the call fails as a whole: what was taken of it is not left to run
+                with contextlib.suppress(ProviderError):
+                    await self._jobs.cancel(job)
+            raise failures[0]
+        stands_in_for = candidate.stands_in_for
+        return Submission(
+            submitted,
+            Served(candidate.group, entry.vendor, stands_in_for, reason if stands_in_for else None, dropped, adjusted),
+        )
+
+    async def finished(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
+        """Wait for all of them. Raises ``TaskFailed`` or, after ``task_timeout`` seconds, ``Timeout``.
+
+        A waiter who is cancelled (his client has gone) leaves the tasks running, or cancels them where the config says
+        ``on_disconnect: cancel``.
+        """
+        try:
+            async with asyncio.timeout(self._settings.task_timeout):
+                ended = await asyncio.gather(*(self._jobs.wait(job.id, self._settings.task_timeout) for job in jobs))
+        except TimeoutError:
+            ids = ", ".join(job.id for job in jobs)
+            raise Timeout(f"Not done after {self._settings.task_timeout:g} s; the task goes on ({ids}).") from None
+        except asyncio.CancelledError:
+            if self._settings.on_disconnect == "cancel":
+                await asyncio.shield(self._cancel_all(jobs))
+            raise
+        for job in ended:
+            if job.fault is not None:
+                raise TaskFailed(job.fault)
+            if job.state is State.CANCELLED:
+                raise InvalidRequest("The task was cancelled.", code="cancelled")
+        return tuple(ended)
+
+    async def cancel(self, job: Job) -> Job:
+        """Stop one task at its vendor."""
+        return await self._jobs.cancel(job)
+
+    async def forget(self, job: Job) -> None:
+        """Remove a job that has ended, with its outputs."""
+        for key in job.outputs:
+            await self.blobs.remove(key)
+        await self.store.remove(job.id)
+
+    async def output(self, job: Job, place: int = 0) -> Blob | None:
+        """One of a job's outputs, if it is kept still."""
+        return await self.blobs.get(job.outputs[place]) if place < len(job.outputs) else None
+
+    async def _sweep(self) -> None:
+        """Forget what has expired, now and every hour."""
+        while True:
+            try:
+                while expired := await self.store.expired(time.time(), 100):
+                    for job in expired:
+                        await self.forget(job)
+            except (StoreError, OSError):
+                _log.exception("expired outputs could not be removed")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _cancel_all(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if (current := await self.store.get(job.id)) is not None:
+                await self._jobs.cancel(current)

@@ -1,0 +1,185 @@
+"""RunwayML: speech, pictures and films, all of them as tasks (https://docs.dev.runwayml.com).
+
+A create answers with an id, a look at the task with its state; outputs are addresses that expire and are fetched with
+no credentials. Runway asks for at least five seconds between two looks at one task, and says not to hand its addresses
+to users.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr
+
+from providers.base import errors
+from providers.base.contract import (
+    Address,
+    Done,
+    Failed,
+    Provider,
+    Readiness,
+    Submitted,
+    TaskRequest,
+    TaskState,
+    Usage,
+    Working,
+)
+from providers.base.exchange import Exchange, Reply
+from providers.base.refusals import clean, refusal
+from providers.base.settings import VendorSettings
+from providers.base.vendor import Facts, Resources, Vendor
+from providers.base.wire import Wire
+from providers.runwayml.models import MODELS, Image, Speech
+from providers.runwayml.requests import create
+
+API = "https://api.dev.runwayml.com"
+VERSION = "2024-11-06"
+KEY_VARIABLES = ("RUNWAYML_API_SECRET", "RUNWAYML_API_KEY")
+
+_NAME = "Runway"
+# Runway's names for what the caller calls otherwise.
+_PARAMS = {"promptText": "prompt", "ratio": "size", "duration": "seconds", "promptImage": "input_reference"}
+
+
+class RunwaySettings(VendorSettings):
+    """``api_base`` with or without ``/v1``. ``poll_interval`` in seconds: Runway asks for five or more."""
+
+    api_key: SecretStr | None = None
+    api_base: str | None = Field(None, pattern=r"^https?://[^\s/]+(/v1)?/?$")
+    poll_interval: float = Field(5.0, ge=5.0, le=300.0)
+
+
+class Runway:
+    """One model as a ``TaskProvider``."""
+
+    def __init__(self, model: str, settings: RunwaySettings, wire: Wire) -> None:
+        self._model = model
+        facts = MODELS[model]
+        kind = "speech" if isinstance(facts, Speech) else "image" if isinstance(facts, Image) else "video"
+        self.makes = frozenset({kind})
+        self.poll_interval = settings.poll_interval
+        self._wire = wire
+        given = settings.api_base or os.environ.get("RUNWAYML_API_BASE") or API
+        self._base = given.rstrip("/").removesuffix("/v1")
+        variable = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
+        self._key = settings.api_key or (SecretStr(os.environ[variable]) if variable else None)
+        # Outputs from the very host that the config names are trusted, also where that is a private one.
+        self._trusted = frozenset({urlsplit(self._base).netloc}) if self._base != API else frozenset()
+
+    def readiness(self) -> Readiness:
+        """Whether there is a key. Nobody is asked whether it is a good one."""
+        if self._key is None:
+            return Readiness("unavailable", f"no API key: set {KEY_VARIABLES[0]} or api_key in the config.")
+        return Readiness("ready")
+
+    def warm(self) -> None:
+        """Nothing to load."""
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        """Raise what Runway would refuse; returns what it would make otherwise than asked."""
+        return create(self._model, request).adjusted
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        """Make a task."""
+        made = create(self._model, request)
+        reply = await self._call("POST", made.path, made.body)
+        if not reply.ok:
+            raise _refused(reply)
+        try:
+            return Submitted(str(reply.json()["id"]))
+        except (errors.BadAnswer, KeyError, TypeError):
+            # It said yes, and not under which id: it may be running, and be charged.
+            raise errors.BadAnswer(f"{_NAME} took the task, but its answer has no id.", sent="maybe") from None
+
+    async def poll(self, task: str) -> TaskState:
+        """One look."""
+        reply = await self._call("GET", f"/v1/tasks/{quote(task, safe='')}")
+        if reply.status == 404:
+            return Failed(errors.Gone(f"{_NAME} no longer knows the task.", sent="yes"))
+        if not reply.ok:
+            raise _refused(reply)
+        found = reply.json()
+        if not isinstance(found, dict):
+            raise errors.BadAnswer(f"{_NAME} answered with something that is no task.", sent="yes")
+        return self._state(found)
+
+    async def cancel(self, task: str) -> None:
+        """Stop it; what has not begun costs nothing. One that is gone already is fine."""
+        reply = await self._call("DELETE", f"/v1/tasks/{quote(task, safe='')}")
+        if not reply.ok and reply.status != 404:
+            raise _refused(reply)
+
+    async def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Reply:
+        if self._key is None:
+            raise errors.Unavailable(f"There is no key for {_NAME} in this gateway.", reason="no_key")
+        headers = {"Authorization": f"Bearer {self._key.get_secret_value()}", "X-Runway-Version": VERSION}
+        return await self._wire.call(Exchange(_NAME, method, self._base + path, headers, json=body))
+
+    def _state(self, found: Mapping[str, Any]) -> TaskState:
+        match found.get("status"):
+            case "PENDING" | "THROTTLED":
+                return Working(0.0)
+            case "RUNNING":
+                progress = found.get("progress")
+                if isinstance(progress, int | float) and 0 <= progress <= 1:
+                    return Working(float(progress))
+                return Working(None)
+            case "SUCCEEDED":
+                outputs = found.get("output")
+                if not isinstance(outputs, list) or not all(isinstance(each, str) for each in outputs) or not outputs:
+                    raise errors.BadAnswer(f"{_NAME} finished a task without an output.", sent="yes")
+                return Done(tuple(Address(each, self._trusted) for each in outputs), Usage())
+            case "FAILED":
+                return Failed(_failure(str(found.get("failureCode") or ""), str(found.get("failure") or "")))
+            case "CANCELLED":
+                return Failed(errors.Broken(f"The task was cancelled at {_NAME}.", sent="yes"))
+        raise errors.BadAnswer(f"{_NAME} answered with a state that nobody knows.", sent="yes")
+
+
+def _failure(code: str, said: str) -> errors.ProviderError:
+    """``failureCode`` by prefix, as Runway's list of them is open (https://docs.dev.runwayml.com/errors/task-failures)."""
+    text = f"{_NAME}: {clean(said) or 'the task failed'}"
+    if code.startswith(("SAFETY.", "INPUT_PREPROCESSING.SAFETY.")):
+        return errors.PolicyViolation(text, sent="yes")
+    if code.startswith("ASSET."):
+        return errors.Refused(text, sent="yes", param="input_reference")
+    if code.startswith("THIRD_PARTY."):
+        return errors.UpstreamDown(text, sent="yes")
+    return errors.Broken(text, sent="yes")
+
+
+def _refused(reply: Reply) -> errors.ProviderError:
+    try:
+        found = reply.json()
+    except errors.BadAnswer:
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    said = str(found.get("error") or "")
+    if reply.status == 400 and "credits" in said:
+        return errors.OutOfCredits(f"The account at {_NAME} is out of credits.", sent="yes")
+    issues = found.get("issues")
+    first = issues[0] if isinstance(issues, list) and issues and isinstance(issues[0], dict) else {}
+    path = first.get("path") or [None]
+    told = refusal(_NAME, reply.status, reply.headers, f"{said} {first.get('message') or ''}".strip())
+    if isinstance(path, list) and path and isinstance(told, errors.Refused):
+        told.param = _PARAMS.get(str(path[0]), path[0] if isinstance(path[0], str) else None)
+    if reply.status == 504:
+        told.sent = "maybe"  # something in front of Runway gave up waiting for it
+    return told
+
+
+async def _open(model: str, settings: RunwaySettings, resources: Resources) -> Provider:
+    return Runway(model, settings, resources.shared(Wire, Wire))
+
+
+_MODES = {"Speech": "audio_speech", "Image": "image_generation", "Video": "video_generation"}
+
+VENDOR = Vendor(
+    name="runwayml",
+    models={name: Facts(_MODES[type(facts).__name__], RunwaySettings) for name, facts in MODELS.items()},
+    open=_open,
+    docs="https://docs.dev.runwayml.com",
+)

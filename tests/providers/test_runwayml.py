@@ -1,0 +1,191 @@
+"""Runway's adapter against the server that behaves as Runway does."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from providers.base import errors
+from providers.base.contract import (
+    ImageRequest,
+    Reference,
+    SpeechRequest,
+    TaskProvider,
+    TaskRequest,
+    VideoRequest,
+)
+from providers.base.vendor import Resources
+from providers.runwayml import VENDOR, RunwaySettings, _failure
+from providers.runwayml.models import PRESETS, VOICES
+from providers.runwayml.requests import create
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+)
+
+
+def body(model: str, request: TaskRequest) -> dict[str, Any]:
+    return dict(create(model, request).body)
+
+
+def test_speech_is_what_the_documentation_shows() -> None:
+    made = create("eleven_multilingual_v2", SpeechRequest("Hello there.", "alloy"))
+    assert made.path == "/v1/text_to_speech"
+    assert made.body == {
+        "model": "eleven_multilingual_v2",
+        "promptText": "Hello there.",
+        "voice": {"type": "runway-preset", "presetId": "Maya"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("voice", "preset"),
+    [
+        ("alloy", "Maya"), ("echo", "James"), ("fable", "Bernard"), ("onyx", "Vincent"), ("nova", "Serene"),
+        ("shimmer", "Ella"), *((name, name) for name in PRESETS), ("maya", "Maya"), ("Alloy", "Maya"),
+    ],
+)  # fmt: skip
+def test_voices(voice: str, preset: str) -> None:
+    assert body("eleven_v3", SpeechRequest("x", voice))["voice"]["presetId"] == preset
+
+
+def test_there_are_thirteen_names_and_forty_nine_presets() -> None:
+    assert len(VOICES) == len(set(VOICES.values())) == 13
+    assert len(set(PRESETS)) == 49
+    assert set(VOICES.values()) <= set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "adjusted"),
+    [
+        (None, "1920:1080", {}),
+        ("1024x1024", "1024:1024", {}),
+        ("1920x1080", "1920:1080", {}),
+        ("1080x1920", "1080:1920", {}),
+        ("1792x1024", "1920:1080", {"size": "1920x1080"}),
+        ("1024x1792", "1080:1920", {"size": "1080x1920"}),
+    ],
+)
+def test_sizes_of_pictures(size: str | None, ratio: str, adjusted: dict[str, str]) -> None:
+    made = create("gen4_image", ImageRequest("A lake", size))
+    assert made.path == "/v1/text_to_image"
+    assert made.body == {"model": "gen4_image", "promptText": "A lake", "ratio": ratio}
+    assert made.adjusted == adjusted
+
+
+def test_films_go_where_their_inputs_lead() -> None:
+    address = Reference(url="https://example.com/lake.jpg")
+    made = create("gen4_turbo", VideoRequest("A lake", 5, "1280x720", address))
+    assert made.path == "/v1/image_to_video"
+    assert made.body == {
+        "model": "gen4_turbo",
+        "promptText": "A lake",
+        "promptImage": "https://example.com/lake.jpg",
+        "ratio": "1280:720",
+        "duration": 5,
+    }
+    assert create("veo3.1", VideoRequest("A lake")).path == "/v1/text_to_video"
+    assert body("gen4.5", VideoRequest("A lake"))["duration"] == 5  # it needs one
+    assert "duration" not in body("veo3.1", VideoRequest("A lake"))
+    sent = body("gen4_turbo", VideoRequest("A lake", None, None, Reference(data=PNG)))["promptImage"]
+    assert sent == "data:image/png;base64," + base64.b64encode(PNG).decode()
+    assert body("veo3.1", VideoRequest("x", extra={"audio": False}))["audio"] is False
+
+
+def test_utf_16_units_are_what_counts() -> None:
+    assert create("eleven_multilingual_v2", SpeechRequest("🙂" * 500, "alloy"))
+    with pytest.raises(errors.Refused, match="1,002"):
+        create("eleven_multilingual_v2", SpeechRequest("🙂" * 501, "alloy"))
+
+
+@pytest.mark.parametrize(
+    ("model", "request_", "param"),
+    [
+        ("eleven_multilingual_v2", SpeechRequest("x" * 1001, "alloy"), "input"),
+        ("eleven_multilingual_v2", SpeechRequest("x", "nobody"), "voice"),
+        ("eleven_multilingual_v2", SpeechRequest("x", "alloy", speed=1.5), "speed"),
+        ("eleven_multilingual_v2", SpeechRequest("x", "alloy", instructions="loud"), "instructions"),
+        ("eleven_multilingual_v2", SpeechRequest("x", "alloy", extra={"stability": 1}), "stability"),
+        ("eleven_v3", ImageRequest("x"), "model"),
+        ("gen4_image", ImageRequest(""), "prompt"),
+        ("gen4_image", ImageRequest("x" * 1001), "prompt"),
+        ("gen4_image", ImageRequest("x", "512x512"), "size"),
+        ("gen4_image", ImageRequest("x", output_format="webp"), "output_format"),
+        ("gen4_image", ImageRequest("x", extra={"quality": "high"}), "quality"),
+        ("gen4_image", ImageRequest("x", references=(Reference(data=PNG),) * 4), "image"),
+        ("gen4_image_turbo", ImageRequest("x"), "image"),
+        ("gen4_turbo", VideoRequest("x"), "input_reference"),
+        ("gen4_turbo", VideoRequest("x", 11, None, Reference(data=PNG)), "seconds"),
+        ("gen4_turbo", VideoRequest("x", 5, "1920x1080", Reference(data=PNG)), "size"),
+        ("gen4_turbo", VideoRequest("x", 5, None, Reference(data=b"GIF89a....")), "input_reference"),
+        ("gen4_turbo", VideoRequest("x", 5, None, Reference(url="http://example.com/a.png")), "input_reference"),
+        ("gen4_turbo", VideoRequest("x", 5, None, Reference(data=PNG + bytes(4_000_000))), "input_reference"),
+        ("gen4.5", VideoRequest("x", 5, "1104x832"), "size"),
+        ("gen4.5", VideoRequest("", 5), "prompt"),
+        ("veo3.1", VideoRequest("x", 5), "seconds"),
+        ("veo3.1", VideoRequest("x", extra={"audioo": True}), "audioo"),
+    ],
+)
+def test_what_runway_would_refuse_is_refused_here(model: str, request_: TaskRequest, param: str) -> None:
+    with pytest.raises(errors.Refused) as caught:
+        create(model, request_)
+    assert caught.value.param == param
+    assert caught.value.sent == "no"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "status"),
+    [
+        ("SAFETY.INPUT.TEXT", errors.PolicyViolation, 400),
+        ("SAFETY.OUTPUT.VIDEO", errors.PolicyViolation, 400),
+        ("INPUT_PREPROCESSING.SAFETY.TEXT", errors.PolicyViolation, 400),
+        ("ASSET.INVALID", errors.Refused, 400),
+        ("THIRD_PARTY.UNAVAILABLE", errors.UpstreamDown, 502),
+        ("INTERNAL.BAD_OUTPUT.CODE01", errors.Broken, 500),
+        ("INPUT_PREPROCESSING.INTERNAL", errors.Broken, 500),
+        ("SOMETHING.NEW", errors.Broken, 500),
+        ("", errors.Broken, 500),
+    ],
+)
+def test_failure_codes(code: str, kind: type[errors.ProviderError], status: int) -> None:
+    error = _failure(code, "It failed")
+    assert type(error) is kind
+    assert error.status == status
+    assert "It failed" in str(error)
+
+
+async def test_a_missing_key_is_known_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUNWAYML_API_SECRET", "RUNWAYML_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    async with opened("gen4_image") as made:
+        assert made.readiness().state == "unavailable"
+        with pytest.raises(errors.Unavailable) as caught:
+            await made.submit(ImageRequest("x"))
+        assert caught.value.sent == "no"
+    monkeypatch.setenv("RUNWAYML_API_KEY", "key_x")
+    async with opened("gen4_image") as made:
+        assert made.readiness().state == "ready"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"poll_interval": 2}, {"api_base": "ftp://x"}, {"api_base": "https://x/v2"}, {"key": 1}]
+)
+def test_settings_that_are_wrong(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RunwaySettings.model_validate(wrong)
+
+
+@asynccontextmanager
+async def opened(model: str, **settings: Any) -> AsyncIterator[TaskProvider]:
+    resources = Resources()
+    try:
+        made = await VENDOR.open(model, RunwaySettings(**settings), resources)
+        assert isinstance(made, TaskProvider)
+        yield made
+    finally:
+        await resources.close()
