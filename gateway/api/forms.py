@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.api.body import ClientGone
@@ -42,8 +42,8 @@ async def read_form(call: Call, limit: int, seconds: float) -> dict[str, Any]:
         raise BodyTimeout(f"The request body did not arrive within {seconds:g} s.") from None
     except ClientDisconnect:
         raise ClientGone from None
-    except HTTPException as error:
-        raise InvalidRequest(f"The form cannot be read: {error.detail}", code="invalid_form") from None
+    except MultiPartException as error:
+        raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
 
 
 async def _fields(items: list[tuple[str, str | UploadFile]]) -> dict[str, Any]:

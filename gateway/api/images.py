@@ -78,7 +78,7 @@ class ImageRoutes:
                 events = self._events(service, submission, body)
                 await send_stream(call, events, media, served_headers(submission.served), self._settings.stall_timeout)
                 return
-            pictures = await service.finish(submission)
+            pictures = await service.finish(submission, body.output_format)
             data = [await self._item(call, service, blob, body) for blob in pictures.blobs]
         answer: dict[str, Any] = {"created": int(pictures.jobs[0].created), "data": data}
         if pictures.blobs:
@@ -96,7 +96,7 @@ class ImageRoutes:
     async def _events(self, service: ImageService, submission: Submission, body: ImageBody) -> AsyncIterator[bytes]:
         """One ``image_generation.completed`` a picture, with its bytes: OpenAI's events have no addresses."""
         try:
-            async for blob in service.one_by_one(submission):
+            async for blob in service.one_by_one(submission, body.output_format):
                 made = {
                     "type": "image_generation.completed",
                     "b64_json": await service.base64(blob),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from engines.codec import CodecError
+from engines.pictures import PictureFormat, convert
+from gateway.blobs.memory import Once
 from gateway.blobs.store import Blob
 from gateway.errors import NotFound
 from gateway.jobs.job import Job
+from gateway.services.keeping import OUTPUT_CAP
 from gateway.services.served import Served
 from gateway.services.tasks import Caller, Submission, TaskService
 from providers.base.contract import ImageRequest
+from providers.base.errors import Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,11 @@ class ImageService:
         shown = {"prompt": request.prompt, "size": request.size}
         return await self._tasks.submit(model, "image", [request] * n, shown, caller)
 
-    async def finish(self, submission: Submission) -> Pictures:
-        """Wait for all of them. Raises what ``TaskService.finished`` raises."""
+    async def finish(self, submission: Submission, output_format: PictureFormat | None = None) -> Pictures:
+        """Wait for all of them. Raises what ``TaskService.finished`` raises.
+
+        A picture of another format than ``output_format`` (png, jpeg, webp) is converted, and kept like that too.
+        """
         jobs = await self._tasks.finished(submission.jobs)
         blobs = []
         for job in jobs:
@@ -43,14 +52,31 @@ class ImageService:
                 blob = await self._tasks.output(job, place)
                 if blob is None:
                     raise NotFound(f"The picture of {job.id} is no longer kept.", code="output_expired")
-                blobs.append(blob)
+                blobs.append(await self._as(blob, output_format))
         return Pictures(jobs, tuple(blobs), submission.served)
 
-    async def one_by_one(self, submission: Submission) -> AsyncIterator[Blob]:
+    async def one_by_one(
+        self, submission: Submission, output_format: PictureFormat | None = None
+    ) -> AsyncIterator[Blob]:
         """Each picture as soon as it and those before it are there."""
         for job in submission.jobs:
-            for blob in (await self.finish(Submission((job,), submission.served))).blobs:
+            for blob in (await self.finish(Submission((job,), submission.served), output_format)).blobs:
                 yield blob
+
+    async def _as(self, blob: Blob, output_format: PictureFormat | None) -> Blob:
+        if output_format is None or blob.media_type == f"image/{output_format}":
+            return blob
+        key = f"{blob.key}_{output_format}"
+        if (made := await self._tasks.blobs.get(key)) is not None:
+            return made
+        data = b"".join([piece async for piece in self._tasks.blobs.read(blob)])
+        try:
+            converted = await asyncio.to_thread(convert, data, output_format)
+        except CodecError as error:
+            raise Broken(
+                f"The provider's picture cannot be converted to {output_format}: {error}", sent="yes"
+            ) from error
+        return await self._tasks.blobs.put(key, Once(converted), f"image/{output_format}", OUTPUT_CAP)
 
     async def base64(self, blob: Blob) -> str:
         """A picture's bytes as base64 text."""

@@ -161,6 +161,7 @@ class TaskService:
             )
             for _ in fitting
         ]
+        await self.store.add(made)  # every row, before the first is sent
         results = await asyncio.gather(
             *(self._jobs.submit(job, provider, request) for job, request in zip(made, fitting, strict=True)),
             return_exceptions=True,
@@ -171,7 +172,8 @@ class TaskService:
             for job in submitted:  # the call fails as a whole: what was taken of it is not left to run
                 with contextlib.suppress(ProviderError):
                     await self._jobs.cancel(job)
-            raise failures[0]
+            # What nobody else may be asked after comes first: an unknown outcome, then anything that is no refusal.
+            raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
         stands_in_for = candidate.stands_in_for
         return Submission(
             submitted,
@@ -208,7 +210,8 @@ class TaskService:
     async def forget(self, job: Job) -> None:
         """Remove a job that has ended, with its outputs."""
         for key in job.outputs:
-            await self.blobs.remove(key)
+            for form in ("", "_png", "_jpeg", "_webp"):  # pictures may have been converted
+                await self.blobs.remove(key + form)
         await self.store.remove(job.id)
 
     async def output(self, job: Job, place: int = 0) -> Blob | None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.job import TERMINAL, Job, State
 from gateway.services.tasks import Caller, Submission, TaskService
 from providers.base.contract import VideoRequest
+
+
+def _ours(video: str) -> str:
+    """An id of ours, also where LiteLLM has wrapped it: ``video_`` and base64 of ``litellm:…;video_id:<id>``."""
+    try:
+        text = base64.b64decode(video.removeprefix("video_") + "==").decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return video
+    wrapped = next((part for part in text.split(";") if part.startswith("video_id:")), None)
+    return video if wrapped is None or not text.startswith("litellm:") else wrapped.removeprefix("video_id:")
 
 
 class VideoService:
@@ -22,7 +35,7 @@ class VideoService:
 
     async def get(self, video: str, owner: str) -> Job:
         """One video. Raises ``NotFound``."""
-        job = await self._tasks.store.get(video)
+        job = await self._tasks.store.get(_ours(video))
         if job is None or job.kind != "video" or job.owner != owner:
             raise NotFound(f"No video '{video[:200]}' was found.", param="video_id", code="video_not_found")
         return job

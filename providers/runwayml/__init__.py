@@ -27,7 +27,7 @@ from providers.base.contract import (
     Usage,
     Working,
 )
-from providers.base.exchange import Exchange, Reply
+from providers.base.exchange import Deadlines, Exchange, Reply
 from providers.base.refusals import clean, refusal
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
@@ -40,6 +40,7 @@ VERSION = "2024-11-06"
 KEY_VARIABLES = ("RUNWAYML_API_SECRET", "RUNWAYML_API_KEY")
 
 _NAME = "Runway"
+_DEADLINES = Deadlines(first_byte=60.0, idle=30.0, total=90.0)  # 60 s is what Runway's own SDK waits
 # Runway's names for what the caller calls otherwise.
 _PARAMS = {"promptText": "prompt", "ratio": "size", "duration": "seconds", "promptImage": "input_reference"}
 
@@ -85,7 +86,12 @@ class Runway:
     async def submit(self, request: TaskRequest) -> Submitted:
         """Make a task."""
         made = create(self._model, request)
-        reply = await self._call("POST", made.path, made.body)
+        try:
+            reply = await self._call("POST", made.path, made.body)
+        except errors.ProviderError as error:
+            if error.sent == "yes":  # half an answer came: the task may be there
+                error.sent = "maybe"
+            raise
         if not reply.ok:
             raise _refused(reply)
         try:
@@ -116,7 +122,8 @@ class Runway:
         if self._key is None:
             raise errors.Unavailable(f"There is no key for {_NAME} in this gateway.", reason="no_key")
         headers = {"Authorization": f"Bearer {self._key.get_secret_value()}", "X-Runway-Version": VERSION}
-        return await self._wire.call(Exchange(_NAME, method, self._base + path, headers, json=body))
+        exchange = Exchange(_NAME, method, self._base + path, headers, json=body, deadlines=_DEADLINES)
+        return await self._wire.call(exchange)
 
     def _state(self, found: Mapping[str, Any]) -> TaskState:
         match found.get("status"):

@@ -71,8 +71,7 @@ def _image(model: str, facts: Image, request: ImageRequest) -> Create:
     body: dict[str, object] = {"model": model, "promptText": request.prompt, "ratio": ratio}
     if references:
         body["referenceImages"] = references
-    if request.output_format not in (None, "png"):
-        raise Unsupported(f"{model} does not let one choose the format of its pictures", param="output_format")
+    # `output_format` is no choice at Runway: the gateway converts what comes.
     adjusted = {"size": ratio.replace(":", "x")} if ratio != asked else {}
     return Create("/v1/text_to_image", body | _options(model, extra, facts.options), adjusted)
 

@@ -81,6 +81,15 @@ def test_pictures_as_events(client: openai.OpenAI) -> None:
     assert picture(base64.b64decode(events[0].b64_json))[:2] == (320, 240)
 
 
+@pytest.mark.parametrize(("wished", "kind"), [("webp", "webp_pipe"), ("jpeg", "jpeg_pipe"), ("png", "png_pipe")])
+def test_pictures_in_the_format_asked_for(client: openai.OpenAI, wished: str, kind: str) -> None:
+    made = client.images.generate(model="picture", prompt=PROMPT, size="320x240", output_format=wished)
+    assert made.output_format == wished
+    answer = httpx.get(made.data[0].url)
+    assert answer.headers["content-type"] == f"image/{wished}"
+    assert picture(answer.content)[2] == kind
+
+
 def test_a_picture_that_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.images.generate(model="bad-picture", prompt=PROMPT)
@@ -206,6 +215,36 @@ def test_a_form_with_a_picture(client: openai.OpenAI) -> None:
         body = {"model": "film", "prompt": PROMPT, "input_reference": wrong}
         answer = httpx.post(f"{client.base_url}videos", json=body, headers={"api-key": KEY})
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_reference")
+
+
+def test_a_form_of_plain_fields(client: openai.OpenAI) -> None:
+    def post(fields: dict[str, str]) -> httpx.Response:
+        parts = {name: (None, value) for name, value in fields.items()}
+        return httpx.post(f"{client.base_url}videos", files=parts, headers={"api-key": KEY})
+
+    good = {"model": "film", "prompt": PROMPT, "seconds": "1", "size": "320x240", "user": "null"}
+    assert post(good | {"input_reference[image_url]": "https://example.com/a.png"}).json()["seconds"] == "1"
+    assert post(good | {"input_reference": "data:image/png;base64,AAAA"}).status_code == 200
+    for fields, param in (
+        ({"seconds": "x"}, "seconds"),
+        ({"tags[]": "a"}, "tags"),
+        ({"input_reference[file_id]": "f"}, "input_reference"),
+        ({"input_reference": "x", "input_reference[image_url]": "y"}, "input_reference"),
+        ({"a[b][c]": "x"}, None),
+    ):
+        answer = post(good | fields)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    headers = {"api-key": KEY, "Content-Type": "multipart/form-data; boundary=x"}
+    broken = httpx.post(f"{client.base_url}videos", content=b"--y\r\n", headers=headers)
+    assert (broken.status_code, broken.json()["error"]["type"]) == (400, "invalid_request_error")
+    large = httpx.post(f"{client.base_url}videos", content=iter([b"--x"]), headers=headers)
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
+
+
+def test_an_id_that_litellm_wrapped(client: openai.OpenAI) -> None:
+    made = client.videos.create(model="film", prompt=PROMPT, size="320x240", seconds="1")
+    wrapped = f"litellm:custom_llm_provider:openai;model_id:film;video_id:{made.id}"
+    assert client.videos.retrieve("video_" + base64.b64encode(wrapped.encode()).decode()).id == made.id
 
 
 def test_speech_from_a_task(client: openai.OpenAI) -> None:

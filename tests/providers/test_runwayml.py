@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,17 +12,23 @@ from pydantic import ValidationError
 
 from providers.base import errors
 from providers.base.contract import (
+    Address,
+    Done,
+    Failed,
     ImageRequest,
     Reference,
     SpeechRequest,
     TaskProvider,
     TaskRequest,
     VideoRequest,
+    Working,
 )
 from providers.base.vendor import Resources
 from providers.runwayml import VENDOR, RunwaySettings, _failure
-from providers.runwayml.models import PRESETS, VOICES
+from providers.runwayml.models import MODELS, PRESETS, VOICES
 from providers.runwayml.requests import create
+from tests.upstreams import runway as upstream
+from tests.upstreams.runway import Runway
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
@@ -115,7 +121,6 @@ def test_utf_16_units_are_what_counts() -> None:
         ("gen4_image", ImageRequest(""), "prompt"),
         ("gen4_image", ImageRequest("x" * 1001), "prompt"),
         ("gen4_image", ImageRequest("x", "512x512"), "size"),
-        ("gen4_image", ImageRequest("x", output_format="webp"), "output_format"),
         ("gen4_image", ImageRequest("x", extra={"quality": "high"}), "quality"),
         ("gen4_image", ImageRequest("x", references=(Reference(data=PNG),) * 4), "image"),
         ("gen4_image_turbo", ImageRequest("x"), "image"),
@@ -189,3 +194,119 @@ async def opened(model: str, **settings: Any) -> AsyncIterator[TaskProvider]:
         yield made
     finally:
         await resources.close()
+
+
+@pytest.fixture
+def runway() -> Iterator[Runway]:
+    with Runway(seconds=60) as server:
+        yield server
+
+
+def settings(runway: Runway) -> dict[str, Any]:
+    return {"api_key": runway.key, "api_base": f"{runway.base}/v1"}
+
+
+async def test_a_task_from_beginning_to_end(runway: Runway) -> None:
+    async with opened("gen4_image", **settings(runway)) as made:
+        assert made.makes == frozenset({"image"})
+        assert made.check(ImageRequest("A lake", "1792x1024")) == {"size": "1920x1080"}
+        task = (await made.submit(ImageRequest("A lake", "1024x1024"))).task
+        assert len(runway.ledger) == 1
+        assert isinstance(await made.poll(task), Working)
+        runway.advance(30)
+        assert (await made.poll(task)).progress == pytest.approx(0.5, abs=0.1)
+        runway.advance(60)
+        state = await made.poll(task)
+        assert isinstance(state, Done)
+        (output,) = state.outputs
+        assert isinstance(output, Address)
+        assert output.trusted == {runway.base.removeprefix("http://")}
+        await made.cancel(task)
+        await made.cancel(task)
+        gone = await made.poll(task)
+        assert isinstance(gone, Failed)
+        assert isinstance(gone.error, errors.Gone)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sent", "charged"),
+    [
+        (upstream.OUT_OF_CREDITS, errors.OutOfCredits, "yes", 0),
+        (upstream.UNAUTHORIZED, errors.UpstreamAuth, "yes", 0),
+        (upstream.DAILY_LIMIT, errors.RateLimited, "yes", 0),
+        (upstream.BAD_GATEWAY, errors.UpstreamDown, "yes", 0),
+        (upstream.UNAVAILABLE, errors.UpstreamDown, "yes", 0),
+        (upstream.OVERLOADED, errors.UpstreamTimeout, "maybe", 0),
+        (upstream.DROP_BEFORE, errors.UpstreamDown, "maybe", 0),
+        (upstream.DROP_AFTER, errors.UpstreamDown, "maybe", 1),
+        (upstream.CUT, errors.ProviderError, "maybe", 1),
+        (upstream.GARBAGE, errors.BadAnswer, "maybe", 1),
+        (upstream.invalid({"path": ["promptText"], "message": "Too long"}), errors.Refused, "yes", 0),
+    ],
+)
+async def test_how_a_submission_fails(
+    runway: Runway, fault: upstream.Fault, kind: type[errors.ProviderError], sent: str, charged: int
+) -> None:
+    runway.next(fault)
+    async with opened("gen4_image", **settings(runway)) as made:
+        with pytest.raises(kind) as caught:
+            await made.submit(ImageRequest("A lake"))
+    assert caught.value.sent == sent
+    assert len(runway.ledger) == charged
+    assert runway.key not in str(caught.value)
+    if kind is errors.Refused:
+        assert caught.value.param == "prompt"
+
+
+@pytest.mark.parametrize(
+    "fault", [upstream.BAD_GATEWAY, upstream.UNKNOWN_STATUS, upstream.DROP_BEFORE, upstream.DAILY_LIMIT]
+)
+async def test_a_look_that_fails_says_nothing_of_the_task(runway: Runway, fault: upstream.Fault) -> None:
+    async with opened("gen4_image", **settings(runway)) as made:
+        task = (await made.submit(ImageRequest("A lake"))).task
+        runway.next(fault, where="poll")
+        with pytest.raises(errors.ProviderError):
+            await made.poll(task)
+        runway.advance(120)
+        assert isinstance(await made.poll(task), Done)
+
+
+async def test_how_tasks_end(runway: Runway) -> None:
+    async with opened("gen4_image", **settings(runway)) as made:
+        for plan, kind in (
+            (upstream.fails("SAFETY.INPUT.TEXT"), errors.PolicyViolation),
+            (upstream.fails(None), errors.Broken),
+            (upstream.cancelled(), errors.Broken),
+        ):
+            runway.next(plan)
+            task = (await made.submit(ImageRequest("A lake"))).task
+            runway.advance(200)
+            state = await made.poll(task)
+            assert isinstance(state, Failed)
+            assert type(state.error) is kind
+        runway.next(upstream.throttled(30))
+        task = (await made.submit(ImageRequest("A lake"))).task
+        assert await made.poll(task) == Working(0.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "request_"),
+    [
+        ("eleven_multilingual_v2", SpeechRequest("Hello there.", "Bernard")),
+        ("eleven_v3", SpeechRequest("Hello there.", "alloy", extra={"stability": 0.5})),
+        ("gen4_image_turbo", ImageRequest("A lake", "720x720", references=(Reference(data=PNG),))),
+        ("gen4_turbo", VideoRequest("A lake", 5, "1280x720", Reference(data=PNG))),
+        ("gen4.5", VideoRequest("A lake")),
+        ("veo3.1", VideoRequest("A lake", 8, "1920x1080", extra={"audio": False})),
+        ("veo3.1_fast", VideoRequest("A lake", 4, None, Reference(url="https://example.com/lake.jpg"))),
+    ],
+)
+async def test_every_model_is_taken(runway: Runway, model: str, request_: TaskRequest) -> None:
+    async with opened(model, **settings(runway)) as made:
+        assert (await made.submit(request_)).task
+    assert runway.ledger[0]["model"] == model
+
+
+def test_every_model_of_ours_is_one_of_runway_s() -> None:
+    for model in MODELS:
+        assert VENDOR.models[model].mode.startswith(("audio", "image", "video"))
