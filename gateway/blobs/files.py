@@ -30,22 +30,21 @@ class FileBlobs:
         """Keep the bytes: written beside, flushed to the disk, moved into place."""
         path = self._path(key)
         part = path.with_suffix(".part")
-        digest, size = hashlib.sha256(), 0
-        file = await asyncio.to_thread(_create, part)
+        writing = _Writing(part)
+        held, size = bytearray(), 0
         try:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > cap:
                     raise TooBig(f"over {cap:,} bytes")
-                digest.update(chunk)
-                await asyncio.to_thread(file.write, chunk)
-            blob = Blob(key, size, media_type, digest.hexdigest())
-            await asyncio.to_thread(_finish, file, part, path, blob)
+                held += chunk
+                if len(held) >= _PIECE:  # a small output takes one turn of a thread, not one a step
+                    await asyncio.to_thread(writing.write, held)
+                    held = bytearray()
+            return await asyncio.to_thread(writing.finish, held, path, key, media_type)
         except BaseException:
-            file.close()
-            part.unlink(missing_ok=True)
+            await asyncio.to_thread(writing.undo)
             raise
-        return blob
 
     async def get(self, key: str) -> Blob | None:
         """Read its description."""
@@ -72,28 +71,53 @@ class FileBlobs:
         return self._folder / key[-2:] / key
 
 
-def _create(part: Path) -> BinaryIO:
-    part.parent.mkdir(parents=True, exist_ok=True)
-    return part.open("wb")
+class _Writing:
+    """A blob on its way to the disk. Every method blocks."""
+
+    def __init__(self, part: Path) -> None:
+        self._part = part
+        self._file: BinaryIO | None = None
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes | bytearray) -> None:
+        if self._file is None:
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("wb")
+        self._file.write(data)
+        self._digest.update(data)
+        self._size += len(data)
+
+    def finish(self, rest: bytes | bytearray, path: Path, key: str, media_type: str) -> Blob:
+        self.write(rest)
+        assert self._file is not None
+        _flush(self._file)
+        self._part.replace(path)
+        blob = Blob(key, self._size, media_type, self._digest.hexdigest())
+        note = path.with_suffix(".json.part")
+        with note.open("wb") as known:
+            text = json.dumps({"size": blob.size, "media_type": media_type, "digest": blob.digest})
+            known.write(text.encode())
+            _flush(known)
+        note.replace(path.with_suffix(".json"))
+        with suppress(OSError):  # a folder cannot be flushed on every system
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        return blob
+
+    def undo(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._part.unlink(missing_ok=True)
 
 
-def _finish(file: BinaryIO, part: Path, path: Path, blob: Blob) -> None:
+def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
-    part.replace(path)
-    note = path.with_suffix(".json.part")
-    with note.open("w") as known:
-        json.dump({"size": blob.size, "media_type": blob.media_type, "digest": blob.digest}, known)
-        known.flush()
-        os.fsync(known.fileno())
-    note.replace(path.with_suffix(".json"))
-    with suppress(OSError):  # a folder cannot be flushed on every system
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class _Reading:

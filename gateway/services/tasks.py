@@ -92,7 +92,7 @@ class TaskService:
         self.blobs = blobs
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
-        self._sweeping = asyncio.create_task(self._sweep())
+        self._sweeping = asyncio.create_task(self._sweep_always())
 
     async def close(self) -> None:
         """Stop looking for what has expired."""
@@ -218,13 +218,16 @@ class TaskService:
         """One of a job's outputs, if it is kept still."""
         return await self.blobs.get(job.outputs[place]) if place < len(job.outputs) else None
 
-    async def _sweep(self) -> None:
-        """Forget what has expired, now and every hour."""
+    async def sweep(self) -> None:
+        """Forget what has expired."""
+        while expired := await self.store.expired(time.time(), 100):
+            for job in expired:
+                await self.forget(job)
+
+    async def _sweep_always(self) -> None:
         while True:
             try:
-                while expired := await self.store.expired(time.time(), 100):
-                    for job in expired:
-                        await self.forget(job)
+                await self.sweep()
             except (StoreError, OSError):
                 _log.exception("expired outputs could not be removed")
             await asyncio.sleep(SWEEP_SECONDS)

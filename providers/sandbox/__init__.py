@@ -152,7 +152,10 @@ class Sandbox:
             return Failed(Broken("the task was cancelled", sent="yes"))
         progress = self._progress(found)
         if progress < 1:
-            return Working(max(0.0, (progress - variant.waits) / (1 - variant.waits)))
+            # Nobody sees how far a picture or a sound is; a film's progress is worth ten looks.
+            left = found.takes * (1 - progress)
+            after = min(left, found.takes / 10) if found.kind == "video" else left
+            return Working(max(0.0, (progress - variant.waits) / (1 - variant.waits)), check_after=after)
         if variant.fails:
             refusal = "the prompt was refused by the sandbox's rules, as this model is made to"
             return Failed(PolicyViolation(refusal, sent="yes", param="input" if found.kind == "speech" else "prompt"))

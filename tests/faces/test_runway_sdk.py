@@ -60,7 +60,13 @@ async def test_the_documented_calls(runway: Runway, server: Running) -> None:
             ),
             client.post(
                 "/v1/images/generations",
-                json={"model": "runwayml/gen4_image", "prompt": "A serene mountain lake", "size": "1792x1024", "n": 2},
+                json={
+                    "model": "runwayml/gen4_image",
+                    "prompt": "A serene mountain lake",
+                    "size": "1792x1024",
+                    "n": 2,
+                    "output_format": "webp",
+                },
             ),
             client.post(
                 "/v1/videos",
@@ -77,7 +83,7 @@ async def test_the_documented_calls(runway: Runway, server: Running) -> None:
         assert image.status_code == 200, image.text
         assert image.headers["x-media-gateway-adjusted-params"] == "size=1920x1080"
         picture = (await client.get(image.json()["data"][1]["url"], headers={"x-litellm-api-key": ""})).content
-        assert picture[:4] == b"\x89PNG"
+        assert (picture[:4], picture[8:12]) == (b"RIFF", b"WEBP")  # Runway made a png
         made = video.json()
         assert (made["status"], made["size"], made["object"]) == ("in_progress", "1280x720", "video")
         end = time.monotonic() + 30
