@@ -37,7 +37,7 @@ class ImageService:
 
     async def submit(self, model: str, request: ImageRequest, n: int, caller: Caller) -> Submission:
         """Hand ``n`` tasks over. Raises what ``TaskService.submit`` raises."""
-        shown = {"prompt": request.prompt, "size": request.size}
+        shown = {"prompt": request.prompt, "size": request.size, "n": n}
         return await self._tasks.submit(model, "image", [request] * n, shown, caller)
 
     async def finish(self, submission: Submission, output_format: PictureFormat | None = None) -> Pictures:

@@ -55,7 +55,7 @@ class SpeechService:
         ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked; where that makes tasks, also what
         ``TaskService.finished`` raises.
         """
-        if (joined := await self._tasks.joined(caller)) is not None:
+        if (joined := await self._tasks.joined(caller, {"prompt": request.text})) is not None:
             return await self._from_task(joined, request)
         candidates = self._routes.candidates(model)
         reason = ""

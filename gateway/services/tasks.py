@@ -107,7 +107,7 @@ class TaskService:
         A retry is joined to the tasks of the first try. ``shown`` are the fields of the call that are shown again.
         Raises ``UnknownModel``, ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked.
         """
-        if (joined := await self.joined(caller)) is not None:
+        if (joined := await self.joined(caller, shown)) is not None:
             return joined
         candidates = self._routes.candidates(model)
         reason = ""
@@ -121,14 +121,22 @@ class TaskService:
                 reason = error.reason if isinstance(error, Unavailable) else error.code
         raise AssertionError("a group has at least one deployment")
 
-    async def joined(self, caller: Caller) -> Submission | None:
-        """The tasks of the first try, where this call is a retry of it."""
+    async def joined(self, caller: Caller, shown: Mapping[str, Any]) -> Submission | None:
+        """The tasks of the first try, where this call is a retry of it.
+
+        Raises ``InvalidRequest`` where the ``Idempotency-Key`` belongs to another call.
+        """
         if not caller.retry:
             return None
         found = await self.store.same(caller.fingerprint, time.time() - caller.join)
-        return (
-            Submission(tuple(found), Served(found[0].model, found[0].deployment.partition("/")[0])) if found else None
-        )
+        if not found:
+            return None
+        if dict(found[0].request) != dict(shown):
+            raise InvalidRequest(
+                "This Idempotency-Key was used for another call. Give each call a key of its own.",
+                code="idempotency_key_reused",
+            )
+        return Submission(tuple(found), Served(found[0].model, found[0].deployment.partition("/")[0]))
 
     async def submit_to(
         self,

@@ -7,6 +7,7 @@ import binascii
 
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
+from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
 from gateway.services.tasks import Caller, Submission, TaskService
 from providers.base.contract import VideoRequest
@@ -41,8 +42,11 @@ class VideoService:
         return job
 
     async def page(self, owner: str, after: str | None, limit: int, *, newest_first: bool) -> tuple[list[Job], bool]:
-        """Some of the owner's videos, and whether there are more behind them."""
-        return await self._tasks.store.list(owner, "video", after, limit, newest_first)
+        """Some of the owner's videos, and whether there are more behind them. Raises ``InvalidRequest``."""
+        try:
+            return await self._tasks.store.list(owner, "video", after, limit, newest_first)
+        except UnknownJob:
+            raise InvalidRequest(f"No video '{(after or '')[:200]}' was found.", param="after") from None
 
     async def content(self, video: str, owner: str) -> Blob:
         """The finished film. Raises ``NotFound``, or ``InvalidRequest`` where it is not there yet, or never will be."""

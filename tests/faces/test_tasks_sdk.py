@@ -201,6 +201,19 @@ def test_a_list_by_pages(client: openai.OpenAI) -> None:
     assert oldest == listed[::-1]
 
 
+def test_lists_that_cannot_be_made(client: openai.OpenAI) -> None:
+    for query, param in (
+        ("after=video_nobody", "after"),
+        ("limit=x", "limit"),
+        ("limit=101", "limit"),
+        ("order=up", "order"),
+    ):
+        answer = httpx.get(f"{client.base_url}videos?{query}", headers={"api-key": KEY})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    empty = httpx.get(f"{client.base_url}videos?limit=0", headers={"api-key": KEY})
+    assert (empty.status_code, empty.json()["data"]) == (200, [])
+
+
 def test_a_form_with_a_picture(client: openai.OpenAI) -> None:
     png = base64.b64decode(
         client.images.generate(model="picture", prompt=PROMPT, size="320x240", response_format="b64_json")
@@ -266,6 +279,10 @@ def test_a_retry_is_joined_to_the_first_try(client: openai.OpenAI) -> None:
     keyed = create({"Idempotency-Key": "k-1"})
     assert create({"Idempotency-Key": "k-1"}) == keyed
     assert create({"Idempotency-Key": "k-2"}) != keyed
+    other = httpx.post(
+        f"{client.base_url}videos", json=body | {"prompt": "other"}, headers={"api-key": KEY, "Idempotency-Key": "k-1"}
+    )
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
 
 
 def test_another_key_s_video_is_not_there(tmp_path: Path) -> None:
