@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -162,7 +163,8 @@ class VideoRoutes:
             if media in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
                 fields = await read_form(call, _FORM_LIMIT, settings.body_timeout)
                 body = VideoBody.model_validate(fields)
-                content = json.loads(json.dumps(fields, default=_digest))
+                # On a thread: the digest of a large upload would hold up everybody else.
+                content = await asyncio.to_thread(json.dumps, fields, default=_digest, sort_keys=True)
             else:
                 raw = await read_body(call, int(settings.max_request_size_mb * 1024 * 1024), settings.body_timeout)
                 body = VideoBody.model_validate_json(raw)
