@@ -115,7 +115,7 @@ def _shape_errors(app: FastAPI) -> None:
 
     async def crash(request: Request, _error: Exception) -> Response:
         # Starlette raises it again afterwards, and the fast lane logs it.
-        request_id = request.scope["state"]["call"].request_id
+        request_id = request.scope["state"]["call"].record.id
         return _response(GatewayError(f"The gateway failed. Its log has more under {request_id}."))
 
     app.add_exception_handler(GatewayError, known)

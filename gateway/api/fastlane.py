@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send
 from gateway.api.stream import StreamBroken
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
+from gateway.record import Record
 from providers.base.errors import ProviderError
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Fastlane:
             await self._app(scope, receive, send)
             return
         given = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
-        call = Call(scope, receive, send, request_id(given))
+        call = Call(scope, receive, send, Record(request_id(given), scope["path"]))
         call.send = _dressed(call, send)
         scope.setdefault("state", {})["call"] = call
         self._active += 1
@@ -74,20 +74,20 @@ class Fastlane:
         try:
             await self._serve(call)
         except asyncio.CancelledError:  # the server ends, and has waited long enough
-            call.notes["outcome"] = "shut down"
+            call.record.outcome = "shut down"
             await self._refuse(call, _shutting_down())
         except ClientGone:
-            call.notes["outcome"] = "client gone"
+            call.record.code, call.record.outcome = "client_gone", "client gone"
         except StreamBroken as error:
             # Returning without the last chunk makes the server cut the connection.
-            call.notes["outcome"] = f"broken: {error}"
+            call.record.code, call.record.outcome = call.record.code or "stream_broken", f"broken: {error}"
         except (GatewayError, ProviderError) as error:
-            call.notes["outcome"] = f"{error.code}: {error}"
+            call.record.outcome = f"{error.code}: {error}"
             await self._refuse(call, error)
         except Exception as error:  # noqa: BLE001 - the last-resort handler
-            call.notes["outcome"] = f"crash: {type(error).__name__}"
-            _log.exception("request %s crashed", call.request_id)
-            await self._refuse(call, GatewayError(f"The gateway failed. Its log has more under {call.request_id}."))
+            call.record.outcome = f"crash: {type(error).__name__}"
+            _log.exception("request %s crashed", call.record.id)
+            await self._refuse(call, GatewayError(f"The gateway failed. Its log has more under {call.record.id}."))
         finally:
             self._active -= 1
             if not self._active:
@@ -114,7 +114,8 @@ class Fastlane:
         await route.endpoint(call)
 
     async def _refuse(self, call: Call, error: GatewayError | ProviderError) -> None:
-        if call.status:
+        call.record.code = error.code
+        if call.record.status:
             return  # an answer had begun: without its end the server cuts the connection
         declared = call.header(b"content-length") or b"0"
         # A body of unknown or great length that nobody will read is not worth keeping the connection for.
@@ -127,17 +128,19 @@ def _dressed(call: Call, send: Send) -> Send:
 
     async def dressed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            call.status = message["status"]
-            spent = int((time.perf_counter() - call.started) * 1000)
+            call.record.status = message["status"]
+            spent = int(call.record.seconds * 1000)
             message["headers"] = [
                 *message.get("headers", ()),
-                (b"x-request-id", call.request_id.encode()),
+                (b"x-request-id", call.record.id.encode()),
                 (b"openai-processing-ms", str(spent).encode()),
                 (b"x-content-type-options", b"nosniff"),
             ]
         elif not message.get("more_body", False):
             call.complete = True
         await send(message)
+        if call.record.first_byte is None and message.get("body"):
+            call.record.first_byte = call.record.seconds
 
     return dressed
 
@@ -152,8 +155,9 @@ def _report(call: Call) -> None:
     path = call.scope["raw_path"].decode("ascii", "replace")
     level = logging.DEBUG if path in PROBES else logging.INFO
     if _access.isEnabledFor(level):
-        spent = (time.perf_counter() - call.started) * 1000
-        notes = "".join(f" {name}={value!r}" for name, value in call.notes.items())
-        _access.log(
-            level, "%s %s %d %.0fms %s%s", call.scope["method"], path, call.status, spent, call.request_id, notes
-        )
+        record = call.record
+        served = f"{record.provider}/{record.group}" if record.provider else ""
+        told = {"model": record.model, "served": served, "outcome": record.outcome}
+        notes = "".join(f" {name}={value!r}" for name, value in told.items() if value)
+        spent = record.seconds * 1000
+        _access.log(level, "%s %s %d %.0fms %s%s", call.scope["method"], path, record.status, spent, record.id, notes)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from gateway.record import Record
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,19 +19,13 @@ Header = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class Call:
-    """One HTTP request on its way. ``started`` is on the monotonic clock; ``status`` is 0 until an answer began.
-
-    ``complete``: the answer's last byte was handed to the server. ``notes`` go into the log line.
-    """
+    """One HTTP request on its way. ``complete``: the answer's last byte was handed to the server."""
 
     scope: Scope
     receive: Receive
     send: Send
-    request_id: str
-    started: float = field(default_factory=time.perf_counter)
-    status: int = 0
+    record: Record
     complete: bool = False
-    notes: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: bytes) -> bytes | None:
         """The first header called ``name`` (lower case)."""

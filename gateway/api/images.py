@@ -67,12 +67,11 @@ class ImageRoutes:
             body = ImageBody.model_validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
-        call.notes["model"] = body.model
-        who = caller(self._keys, call.scope["headers"], call.scope["path"], raw)
+        call.record.kind, call.record.model = "image", body.model
+        who = caller(self._keys, call, raw)
         async with while_connected(call):
             service = self._service()
             submission = await service.submit(body.model, body.request(), body.n or 1, who)
-            call.notes["served"] = f"{submission.served.provider}/{submission.served.model}"
             if body.stream:
                 media = "text/event-stream; charset=utf-8"
                 events = self._events(service, submission, body)

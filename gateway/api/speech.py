@@ -82,11 +82,10 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             body = SpeechBody.model_validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
-        call.notes["model"] = body.model
+        call.record.kind, call.record.model = "speech", body.model
         async with while_connected(call):
-            who = caller(keys, call.scope["headers"], call.scope["path"], raw)
+            who = caller(keys, call, raw)
             speech = await service().speak(body.model, body.request(), who)
-            call.notes["served"] = f"{speech.served.provider}/{speech.served.model}"
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)
             finally:

@@ -171,10 +171,9 @@ class VideoRoutes:
                 content = json.loads(raw)
         except ValidationError as error:
             raise invalid(error) from None
-        call.notes["model"] = body.model
-        who = caller(self._keys, call.scope["headers"], call.scope["path"], content)
+        call.record.kind, call.record.model = "video", body.model
+        who = caller(self._keys, call, content)
         submission = await self._service().create(body.model, body.request(), who)
-        call.notes["served"] = f"{submission.served.provider}/{submission.served.model}"
         await send_json(call.send, 200, video_object(submission.jobs[0]), served_headers(submission.served))
 
     async def list(

@@ -11,6 +11,7 @@ class Served:
     """``stands_in_for`` and ``reason`` are set where it is not the model asked for.
 
     ``dropped`` are the parameters that were left out, ``adjusted`` those that are served with another value.
+    ``deployment`` is the key of the one that answered.
     """
 
     model: str
@@ -19,3 +20,4 @@ class Served:
     reason: str | None = None
     dropped: tuple[str, ...] = ()
     adjusted: Mapping[str, str] = field(default_factory=dict)
+    deployment: str = ""

@@ -14,7 +14,7 @@ from gateway.policy.routing import Candidate, Routes
 from gateway.services.deployments import Deployment
 from gateway.services.options import without
 from gateway.services.served import Served
-from gateway.services.tasks import NOBODY, Caller, Submission, TaskService
+from gateway.services.tasks import Caller, Submission, TaskService
 from providers.base.contract import Audio, SpeechProvider, SpeechRequest, TaskProvider, Usage
 from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
@@ -48,13 +48,14 @@ class SpeechService:
         self._tasks = tasks
         self._drop_params = drop_params
 
-    async def speak(self, model: str, request: SpeechRequest, caller: Caller = NOBODY) -> Speech:
+    async def speak(self, model: str, request: SpeechRequest, caller: Caller | None = None) -> Speech:
         """The first deployment of ``model`` that starts to speak.
 
         ``request.voice`` may be empty: then the deployment's own ``voice`` is used. Raises ``UnknownModel``,
         ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked; where that makes tasks, also what
         ``TaskService.finished`` raises.
         """
+        caller = caller or Caller()
         if (joined := await self._tasks.joined(caller, {"prompt": request.text})) is not None:
             return await self._from_task(joined, request)
         candidates = self._routes.candidates(model)
@@ -98,9 +99,10 @@ class SpeechService:
                 if not more:
                     raise
                 dropped += more
-        served = Served(
-            candidate.group, entry.vendor, candidate.stands_in_for, reason if candidate.stands_in_for else None, dropped
-        )
+        why = reason if candidate.stands_in_for else None
+        key = candidate.deployment.key
+        caller.record.served_by(candidate.group, key, entry.vendor)
+        served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, deployment=key)
         return await self._begun(audio, request.format, served)
 
     async def _from_task(self, submission: Submission, request: SpeechRequest) -> Speech:

@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.blobs.store import Blob, BlobStore
@@ -21,6 +21,7 @@ from gateway.jobs.job import Job, State
 from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
 from gateway.policy.routing import Candidate, Routes
+from gateway.record import Record
 from gateway.services.deployments import Deployment
 from gateway.services.options import fit
 from gateway.services.served import Served
@@ -46,13 +47,15 @@ OUTPUT_CAP = 2 << 30
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
-    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist."""
+    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. What becomes of it is
+    written into ``record``."""
 
     owner: str = ""
     route: str = ""
     content: object = None
     key: str = ""
     retry: bool = False
+    record: Record = field(default_factory=lambda: Record("", ""))
 
     @property
     def fingerprint(self) -> str:
@@ -67,9 +70,6 @@ class Caller:
     def join(self) -> float:
         """For how many seconds a retry finds the first try."""
         return KEY_SECONDS if self.key else JOIN_SECONDS
-
-
-NOBODY = Caller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,11 @@ class TaskService:
                 "This Idempotency-Key was used for another call. Give each call a key of its own.",
                 code="idempotency_key_reused",
             )
-        return Submission(tuple(found), Served(found[0].model, found[0].deployment.partition("/")[0]))
+        first = found[0]
+        served = Served(first.model, first.deployment.partition("/")[0], deployment=first.deployment)
+        caller.record.batch, caller.record.joined = first.batch, True
+        caller.record.served_by(served.model, served.deployment, served.provider)
+        return Submission(tuple(found), served)
 
     async def submit_to(
         self,
@@ -153,7 +157,7 @@ class TaskService:
             raise InvalidRequest(f"The model '{candidate.group}' does not make {kind}s.", param="model")
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
-        batch = secrets.token_hex(16)
+        batch = caller.record.batch = secrets.token_hex(16)
         prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
         made = [
             Job(
@@ -182,11 +186,10 @@ class TaskService:
                     await self._jobs.cancel(job)
             # What nobody else may be asked after comes first: an unknown outcome, then anything that is no refusal.
             raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
-        stands_in_for = candidate.stands_in_for
-        return Submission(
-            submitted,
-            Served(candidate.group, entry.vendor, stands_in_for, reason if stands_in_for else None, dropped, adjusted),
-        )
+        caller.record.served_by(candidate.group, deployment.key, entry.vendor)
+        why = reason if candidate.stands_in_for else None
+        served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, adjusted, deployment.key)
+        return Submission(submitted, served)
 
     async def finished(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
         """Wait for all of them. Raises ``TaskFailed`` or, after ``task_timeout`` seconds, ``Timeout``.

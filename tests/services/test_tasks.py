@@ -9,7 +9,7 @@ import pytest
 from gateway.build import open_services
 from gateway.errors import NotFound, TaskFailed, UnknownModel
 from gateway.jobs.job import State
-from gateway.services.tasks import NOBODY, Caller
+from gateway.services.tasks import Caller
 from providers.base.contract import ImageRequest, VideoRequest
 from providers.base.errors import Busy
 from tests.serving import config_of
@@ -32,7 +32,7 @@ def config(settings: str = ""):
 @pytest.mark.parametrize(("settings", "state"), [("on_disconnect: cancel", State.CANCELLED), ("", State.RUNNING)])
 async def test_a_caller_who_leaves(settings: str, state: State) -> None:
     async with open_services(config(settings)) as services:
-        submission = await services.images.submit("endless", ImageRequest("x", "64x64"), 2, NOBODY)
+        submission = await services.images.submit("endless", ImageRequest("x", "64x64"), 2, Caller())
         waiting = asyncio.create_task(services.images.finish(submission))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -45,7 +45,7 @@ async def test_a_caller_who_leaves(settings: str, state: State) -> None:
 
 async def test_what_has_expired_is_forgotten() -> None:
     async with open_services(config("output_retention_days: 0.0000001")) as services:
-        submission = await services.images.submit("quick", ImageRequest("x", "64x64"), 1, NOBODY)
+        submission = await services.images.submit("quick", ImageRequest("x", "64x64"), 1, Caller())
         pictures = await services.images.finish(submission, "webp")
         assert pictures.blobs[0].media_type == "image/webp"
         assert (await services.images.finish(submission, "webp")).blobs == pictures.blobs  # converted once
@@ -59,19 +59,19 @@ async def test_a_call_that_is_refused_in_part_leaves_nothing_running() -> None:
     """Every third submission to this model is refused."""
     async with open_services(config()) as services:
         with pytest.raises(Busy):
-            await services.images.submit("throttled", ImageRequest("x", "64x64"), 4, NOBODY)
+            await services.images.submit("throttled", ImageRequest("x", "64x64"), 4, Caller())
         open_jobs = await services.images._tasks.store.unfinished()
         assert open_jobs == []
 
 
 async def test_failures_are_told() -> None:
     async with open_services(config()) as services:
-        submission = await services.images.submit("fails", ImageRequest("x", "64x64"), 1, NOBODY)
+        submission = await services.images.submit("fails", ImageRequest("x", "64x64"), 1, Caller())
         with pytest.raises(TaskFailed) as caught:
             await services.images.finish(submission)
         assert (caught.value.status, caught.value.code) == (400, "content_policy_violation")
         with pytest.raises(UnknownModel):
-            await services.images.submit("nobody", ImageRequest("x"), 1, NOBODY)
+            await services.images.submit("nobody", ImageRequest("x"), 1, Caller())
 
 
 async def test_a_video_belongs_to_its_owner() -> None:

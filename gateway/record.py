@@ -1,0 +1,86 @@
+"""What is known of one call, filled in as it goes: the log's line, the metrics' labels and the ledger's row."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who calls. ``key`` is the SHA-256 of a virtual key in hex, empty for the master key and where there are no keys.
+
+    ``end_user`` and ``tags`` are what the caller says of his own customer and of the call: names, no secrets.
+    """
+
+    key: str = ""
+    alias: str = ""
+    admin: bool = True
+    end_user: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One deployment that was asked. ``outcome`` is ``ok`` or the code of its error; ``sent`` as on ``ProviderError``.
+
+    ``seconds`` until it had begun to answer, or had failed.
+    """
+
+    group: str
+    deployment: str
+    outcome: str
+    seconds: float
+    sent: str = "yes"
+
+
+@dataclass(slots=True)
+class Used:
+    """What a call made, in the units that media are paid in. ``None`` is unknown or does not apply, never zero."""
+
+    characters: int | None = None
+    audio_seconds: float | None = None
+    images: int | None = None
+    video_seconds: float | None = None
+    size: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """One call. ``id`` is its request id, ``at`` its begin since the epoch, ``started`` on the monotonic clock.
+
+    ``model`` is the name that was asked for; ``group``, ``deployment`` and ``provider`` are what answered. ``batch``
+    joins it to its jobs; ``joined``: it is a client's retry, which another record has paid for. ``first_byte`` is
+    seconds until the first byte of the body was sent. ``status`` is 0 where no answer had begun; ``code`` is that of
+    its error, or ``client_gone``; ``outcome`` says the same in words, for the log.
+    """
+
+    id: str
+    route: str
+    at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.perf_counter)
+    who: Who = Who()
+    kind: str = ""
+    model: str = ""
+    group: str = ""
+    deployment: str = ""
+    provider: str = ""
+    batch: str = ""
+    joined: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    used: Used = field(default_factory=Used)
+    first_byte: float | None = None
+    status: int = 0
+    code: str | None = None
+    outcome: str = ""
+
+    def served_by(self, group: str, deployment: str, provider: str) -> None:
+        """Note who answers."""
+        self.group, self.deployment, self.provider = group, deployment, provider
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return time.perf_counter() - self.started
