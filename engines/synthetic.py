@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import textwrap
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ CHARACTERS_PER_SECOND = 15
 
 _FADE = 0.05
 _READABLE = 4000  # no picture has room for more characters, and each is measured
+_FONTS = 32  # sizes that a thread keeps at hand: loading one takes longer than drawing with it
+
+_fonts = threading.local()
 
 
 def tone(seconds: float, rate: int = SAMPLE_RATE, *, text: str = "") -> bytes:
@@ -116,7 +120,14 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
     """It comes with Pillow, so that every machine draws alike; it has ASCII only, the rest shows as boxes."""
     from PIL import ImageFont
 
-    return ImageFont.load_default(size)
+    # One for each thread: FreeType's faces may not be used by two at once.
+    fonts = _fonts.__dict__.setdefault("of", {})
+    if size not in fonts:
+        if len(fonts) >= _FONTS:
+            fonts.clear()
+        fonts[size] = ImageFont.load_default(size)
+    font: FreeTypeFont | ImageFont = fonts[size]
+    return font
 
 
 def _digest(text: str) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,16 +16,19 @@ from engines.media import ByteStream
 from gateway.blobs.store import Blob, TooBig
 
 _PIECE = 256 * 1024
+_RECENT = 4096  # descriptions, of some 300 bytes
 
 
 class FileBlobs:
     """``<folder>/<first two letters of the key>/<key>``, with what is known of it in ``<key>.json`` beside it.
 
-    The description is written last and moved into place: a blob is there when its description is.
+    The description is written last and moved into place: a blob is there when its description is. The newest
+    descriptions are at hand, since an output is asked for just after it was kept.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._recent: OrderedDict[str, Blob] = OrderedDict()
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], media_type: str, cap: int) -> Blob:
         """Keep the bytes: written beside, flushed to the disk, moved into place."""
@@ -41,13 +45,19 @@ class FileBlobs:
                 if len(held) >= _PIECE:  # a small output takes one turn of a thread, not one a step
                     await asyncio.to_thread(writing.write, held)
                     held = bytearray()
-            return await asyncio.to_thread(writing.finish, held, path, key, media_type)
+            blob = await asyncio.to_thread(writing.finish, held, path, key, media_type)
         except BaseException:
             await asyncio.to_thread(writing.undo)
             raise
+        self._recent[key] = blob
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        return blob
 
     async def get(self, key: str) -> Blob | None:
         """Read its description."""
+        if (recent := self._recent.get(key)) is not None:
+            return recent
         try:
             text = await asyncio.to_thread(self._path(key).with_suffix(".json").read_text)
         except FileNotFoundError:
@@ -61,6 +71,7 @@ class FileBlobs:
 
     async def remove(self, key: str) -> None:
         """Delete both files."""
+        self._recent.pop(key, None)
         path = self._path(key)
         for each in (path.with_suffix(".json"), path):
             await asyncio.to_thread(each.unlink, missing_ok=True)

@@ -24,6 +24,7 @@ class Desk:
         self.now = now
         self.chance = random.Random()  # noqa: S311 - spreads looks, hides nothing
         self._retention = retention
+        self._live: set[str] = set()  # submitted here, and not ended yet
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._plans: dict[str, tuple[float, Plan]] = {}
         self._stale: set[str] = set()
@@ -33,7 +34,10 @@ class Desk:
         if state in TERMINAL:
             changes["expires"] = self.now() + self._retention
         new = await self.store.move(job, state, note, **changes)
-        if state in TERMINAL:
+        if state is State.RUNNING:
+            self._live.add(job.id)
+        elif state in TERMINAL:
+            self._live.discard(job.id)
             for waiter in self._waiters.pop(job.id, ()):
                 if not waiter.done():
                     waiter.set_result(new)
@@ -52,6 +56,8 @@ class Desk:
         self._waiters.setdefault(job_id, set()).add(waiter)
         try:
             async with asyncio.timeout(timeout):
+                if job_id in self._live:
+                    return await waiter
                 job = await self.store.get(job_id)
                 if job is None:
                     raise UnknownJob(job_id)

@@ -65,15 +65,15 @@ class Jobs:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
-    async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest) -> Job:
-        """Hand a task over, once, and return the running job. The row is added unless it was added before.
+    async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool = False) -> Job:
+        """Hand a task over, once, and return the running job. Its row is added, unless it was ``added`` just now.
 
         Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
         it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
         """
         if job.id in self._submits:
             raise Conflict(job.id)
-        task = asyncio.create_task(self._submit(job, provider, request))
+        task = asyncio.create_task(self._submit(job, provider, request, added))
         self._submits[job.id] = task
         task.add_done_callback(lambda _: self._submits.pop(job.id, None))
         return await asyncio.shield(task)
@@ -137,9 +137,9 @@ class Jobs:
         await self._begin()
         await asyncio.gather(*self._steps.values())
 
-    async def _submit(self, job: Job, provider: TaskProvider, request: TaskRequest) -> Job:
+    async def _submit(self, job: Job, provider: TaskProvider, request: TaskRequest, added: bool) -> Job:
         desk = self._desk
-        if await self.store.get(job.id) is None:
+        if not added:
             await self.store.add([job])
         # Before it is sent, so that nothing is waited for between the provider's answer and the row.
         known = await desk.plan(job.deployment, provider.poll_interval)

@@ -175,7 +175,10 @@ class TaskService:
         ]
         await self.store.add(made)  # every row, before the first is sent
         results = await asyncio.gather(
-            *(self._jobs.submit(job, provider, request) for job, request in zip(made, fitting, strict=True)),
+            *(
+                self._jobs.submit(job, provider, request, added=True)
+                for job, request in zip(made, fitting, strict=True)
+            ),
             return_exceptions=True,
         )
         failures = [result for result in results if isinstance(result, BaseException)]

@@ -54,9 +54,9 @@ async def test_looks_are_aimed_once_the_deployment_is_known(jobs: Jobs, vendor: 
 
 async def test_a_row_that_was_added_before_is_submitted(jobs: Jobs, vendor: Vendor) -> None:
     await jobs.store.add([make("a", batch="x"), make("b", batch="x")])
-    assert (await jobs.submit(make("a", batch="x"), vendor, REQUEST)).state is State.RUNNING
+    assert (await jobs.submit(make("a", batch="x"), vendor, REQUEST, added=True)).state is State.RUNNING
     with pytest.raises(Conflict):
-        await jobs.submit(make("a", batch="x"), vendor, REQUEST)
+        await jobs.submit(make("a", batch="x"), vendor, REQUEST, added=True)
     assert len(vendor.charged) == 1
 
 
