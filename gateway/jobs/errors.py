@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.database import StoreError as StoreError
 from gateway.errors import GatewayError
 from gateway.jobs.job import Fault
 from providers.base.errors import ProviderError
-
-
-class StoreError(Exception):
-    """The store cannot answer (disk full, file damaged, closed). What it was asked to write may not be there."""
 
 
 class Conflict(StoreError):

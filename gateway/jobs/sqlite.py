@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.jobs.errors import Conflict, StoreError, UnknownJob
+from gateway.database import Database, Schema
+from gateway.jobs.errors import Conflict, UnknownJob
 from gateway.jobs.job import Job, State
 from gateway.jobs.rows import COLUMNS, LOOKED_AT, OPEN, SCHEMA, VERSION, job_of, values
 from gateway.jobs.store import Entry, Found, Span, entry, frees, moved, span
 
 T = TypeVar("T")
 
-_TOGETHER = 256  # operations in one transaction, at most
-# What goes wrong with one caller's part alone; anything of SQLite's fails the whole transaction.
-_HIS_OWN = (Conflict, LookupError, ValueError, TypeError, ArithmeticError)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608 - names of our own columns
 _INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ? AND version = ?"  # noqa: S608
 
 
 class SqliteJobStore:
-    """A ``JobStore``. The connection lives on one thread; what callers ask for meanwhile goes into one transaction.
+    """A ``JobStore`` in a file (see ``Database``).
 
     One process at a time. Raises ``StoreError`` where the file cannot be opened or comes from a newer version.
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._waiting: deque[tuple[Callable[[], Any], bool, Future[Any]]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="jobs")
-        self._closed = False
-        try:
-            self._db = self._thread.submit(_open, path).result()
-        except (sqlite3.Error, OSError, StoreError) as error:
-            self._thread.shutdown()
-            raise StoreError(f"{path}: {error}") from error
+        self._file = Database(path, Schema(VERSION, SCHEMA))
+        self._db = self._file.connection
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """All of them or none. Raises ``Conflict`` where an id is taken."""
@@ -174,58 +163,10 @@ class SqliteJobStore:
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file. Twice is harmless."""
-        if not self._closed:
-            self._closed = True
-            await asyncio.wrap_future(self._thread.submit(self._db.close))
-            self._thread.shutdown(wait=False)
+        await self._file.close()
 
     async def _do(self, run: Callable[[], T], *, writes: bool = False) -> T:
-        if self._closed:
-            raise StoreError("the store is closed")
-        future: Future[T] = Future()
-        self._waiting.append((run, writes, future))
-        self._thread.submit(self._drain)
-        return await asyncio.wrap_future(future)
-
-    def _drain(self) -> None:
-        """On the thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
-        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
-        taken = [each for each in taken if each[2].set_running_or_notify_cancel()]
-        answers: list[tuple[Future[Any], Any, Exception | None]] = []
-        writes = any(each[1] for each in taken)
-        try:
-            if writes:
-                self._db.execute("BEGIN IMMEDIATE")
-            for run, one_writes, future in taken:
-                answers.append((future, *self._one(run, one_writes)))
-            if writes:
-                self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            failed = StoreError(f"nothing was written: {error}")
-            answers = [(future, None, failed) for _, _, future in taken]
-        # Nobody is told before it is durable.
-        for future, answer, wrong in answers:
-            if wrong is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(wrong)
-
-    def _one(self, run: Callable[[], Any], writes: bool) -> tuple[Any, Exception | None]:
-        """One caller's part of the transaction; where it fails, the others' parts stand."""
-        if writes:
-            self._db.execute("SAVEPOINT one")
-        answer, wrong = None, None
-        try:
-            answer = run()
-        except _HIS_OWN as error:
-            wrong = error
-        if writes:
-            if wrong is not None:
-                self._db.execute("ROLLBACK TO one")
-            self._db.execute("RELEASE one")
-        return answer, wrong
+        return await self._file.do(run, writes=writes)
 
     def _jobs(self, rest: str, *given: Any) -> Found:
         return [job_of(row) for row in self._db.execute(f"{_SELECT} {rest}", given)]
@@ -235,21 +176,3 @@ class SqliteJobStore:
             "INSERT INTO history (job, at, before, after, note) VALUES (?, ?, ?, ?, ?)",
             (line.job, line.at, line.before, line.after, line.note),
         )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # it holds what people asked for
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StoreError(f"written by a newer version of the gateway (schema {version}, this one knows {VERSION})")
-        if version < VERSION:
-            db.executescript(f"BEGIN IMMEDIATE;{SCHEMA};PRAGMA user_version = {VERSION};COMMIT")
-    except BaseException:
-        db.close()
-        raise
-    return db
