@@ -10,7 +10,7 @@ import hashlib
 import textwrap
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engines.errors import CodecError
 from engines.media import SAMPLE_RATE
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image, ImageDraw
-    from PIL.ImageFont import FreeTypeFont, ImageFont
+    from PIL.ImageFont import FreeTypeFont
 
 CHARACTERS_PER_SECOND = 15
 """About what a reader of English does."""
@@ -116,7 +116,7 @@ def _write(draw: ImageDraw.ImageDraw, text: str, box: tuple[int, int, int, int],
         draw.text((left, start + index * high), line, font=font, fill="white")
 
 
-def _font(size: int) -> FreeTypeFont | ImageFont:
+def _font(size: int) -> FreeTypeFont:
     """It comes with Pillow, so that every machine draws alike; it has ASCII only, the rest shows as boxes."""
     from PIL import ImageFont
 
@@ -126,8 +126,7 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
         if len(fonts) >= _FONTS:
             fonts.clear()
         fonts[size] = ImageFont.load_default(size)
-    font: FreeTypeFont | ImageFont = fonts[size]
-    return font
+    return cast("FreeTypeFont", fonts[size])
 
 
 def _digest(text: str) -> bytes:

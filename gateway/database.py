@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_Asked = tuple[Callable[[], Any], bool, asyncio.Future[Any]]
+_Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _TOGETHER = 256  # operations in one transaction, at most
 
@@ -44,7 +49,9 @@ class Database:
     """
 
     def __init__(self, path: Path, schema: Schema) -> None:
-        self._waiting: deque[tuple[Callable[[], Any], bool, Future[Any]]] = deque()
+        self._waiting: deque[_Asked] = deque()
+        self._draining = False  # the thread will look at what waits before it rests
+        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
         self._closed = False
         try:
@@ -57,10 +64,13 @@ class Database:
         """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable."""
         if self._closed:
             raise StoreError("the store is closed")
-        future: Future[T] = Future()
-        self._waiting.append((run, writes, future))
-        self._thread.submit(self._drain)
-        return await asyncio.wrap_future(future)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._waiting.append((run, writes, future))
+            begin, self._draining = not self._draining, True
+        if begin:
+            self._thread.submit(self._drain)
+        return await future
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file. Twice is harmless."""
@@ -71,9 +81,20 @@ class Database:
 
     def _drain(self) -> None:
         """On the thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
-        taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
-        taken = [each for each in taken if each[2].set_running_or_notify_cancel()]
-        answers: list[tuple[Future[Any], Any, Exception | None]] = []
+        while True:
+            with self._lock:
+                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
+                self._draining = bool(taken)
+            if not taken:
+                return
+            answers = self._together([each for each in taken if not each[2].cancelled()])
+            # Nobody is told before it is durable; one wake for all who wait on the same loop.
+            for loop in {future.get_loop() for future, _, _ in answers}:
+                with suppress(RuntimeError):  # it has closed meanwhile, and nobody waits
+                    loop.call_soon_threadsafe(_tell, [each for each in answers if each[0].get_loop() is loop])
+
+    def _together(self, taken: list[_Asked]) -> list[_Answer]:
+        answers: list[_Answer] = []
         writes = any(each[1] for each in taken)
         try:
             if writes:
@@ -82,17 +103,12 @@ class Database:
                 answers.append((future, *self._one(run, one_writes)))
             if writes:
                 self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits: nobody is left waiting for ever
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             failed = StoreError(f"nothing was written: {error}")
             answers = [(future, None, failed) for _, _, future in taken]
-        # Nobody is told before it is durable.
-        for future, answer, wrong in answers:
-            if wrong is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(wrong)
+        return answers
 
     def _one(self, run: Callable[[], Any], writes: bool) -> tuple[Any, Exception | None]:
         """One caller's part of the transaction; where it fails, the others' parts stand."""
@@ -108,6 +124,16 @@ class Database:
                 self.connection.execute("ROLLBACK TO one")
             self.connection.execute("RELEASE one")
         return answer, wrong
+
+
+def _tell(answers: list[_Answer]) -> None:
+    for future, answer, wrong in answers:
+        if future.done():
+            continue  # its caller was cancelled
+        if wrong is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(wrong)
 
 
 def _open(path: Path, schema: Schema) -> sqlite3.Connection:
