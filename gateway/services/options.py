@@ -41,7 +41,7 @@ def without(request: Any, options: Sequence[str]) -> tuple[Any, tuple[str, ...]]
     gone = tuple(name for name in options if name in request.extra)
     if gone:
         request = replace(request, extra={name: value for name, value in request.extra.items() if name not in gone})
-    for name, default in (("instructions", None), ("speed", 1.0)):
+    for name, default in (("instructions", None), ("speed", 1.0), ("mask", None)):
         if name in options and getattr(request, name, default) != default:
             request, gone = replace(request, **{name: default}), (*gone, name)
     return request, gone

@@ -44,13 +44,15 @@ class ImageRequest:
     """One picture of ``/v1/images/generations`` or ``/v1/images/edits``, in OpenAI's words.
 
     ``size`` is ``WxH`` or ``auto``; ``output_format`` png, jpeg or webp. Both are wishes where the provider lets one
-    choose; ``extra`` holds every other field.
+    choose; ``mask`` is a png whose transparent parts say where the first of ``references`` is to be changed (who
+    cannot do that raises ``Unsupported`` with ``param="mask"``); ``extra`` holds every other field.
     """
 
     prompt: str
     size: str | None = None
     output_format: str | None = None
     references: tuple[Reference, ...] = ()
+    mask: Reference | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -201,3 +203,11 @@ class TaskProvider(Protocol):
 
     async def cancel(self, task: str) -> None:
         """Stop it, if it still runs. Harmless when it has ended."""
+
+
+@runtime_checkable
+class Remixer(Protocol):
+    """A ``TaskProvider`` that can make one of its films again with another prompt."""
+
+    def remixed(self, task: str, prompt: str) -> VideoRequest:
+        """What to ask for: the film of the finished ``task`` with ``prompt`` in place of its own. Calls nobody."""

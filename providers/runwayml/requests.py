@@ -58,6 +58,8 @@ def _preset(voice: str) -> str:
 
 def _image(model: str, facts: Image, request: ImageRequest) -> Create:
     _short(model, request.prompt, facts.longest, "prompt")
+    if request.mask is not None:
+        raise Unsupported(f"{model} takes no mask; leave it out", param="mask")
     asked = (request.size or "1920x1080").replace("x", ":")
     ratio = NEAREST.get(asked, asked)
     _one_of(ratio, facts.ratios, "size", f"{model} makes pictures of")
