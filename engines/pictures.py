@@ -89,6 +89,26 @@ def encode_picture(image: Image.Image, format: PictureFormat, quality: int = 90)
     return out.getvalue()
 
 
+def shrink(data: bytes, longest: int, mask: bytes | None = None) -> bytes:
+    """A png, jpeg or webp as a webp whose longer side has at most ``longest`` pixels, transparent where ``mask`` is.
+
+    Raises ``CodecError`` as ``convert`` does, for either of them.
+    """
+    small = load(data)
+    small.thumbnail((longest, longest))
+    if mask is not None:
+        small = small.convert("RGBA")
+        small.putalpha(load(mask).convert("RGBA").getchannel("A").resize(small.size))
+    return encode_picture(small, "webp", 75)
+
+
+def load(data: bytes) -> Image.Image:
+    """A png, jpeg or webp in memory, as it is shown, in RGB or RGBA. Raises ``CodecError`` as ``convert`` does."""
+    with _opened(data) as image:
+        image.load()
+        return _fit(_upright(image), "webp")
+
+
 def encode_video(
     frames: Iterable[NDArray[np.uint8]], fps: int, count: int, *, codecs: Sequence[str] = VIDEO_CODECS
 ) -> bytes:

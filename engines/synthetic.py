@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from engines.errors import CodecError
 from engines.media import SAMPLE_RATE
-from engines.pictures import PictureFormat, encode_picture, encode_video
+from engines.pictures import PictureFormat, encode_picture, encode_video, load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_SECOND = 15
 """About what a reader of English does."""
+
+FPS = 12
+"""Frames a second of a clip."""
 
 _FADE = 0.05
 _READABLE = 4000  # no picture has room for more characters, and each is measured
@@ -55,12 +58,25 @@ def voice_like(text: str, speed: float = 1.0, *, manner: str = "") -> bytes:
     return tone(max(0.5, len(text) / CHARACTERS_PER_SECOND) / speed, text=f"{manner}\n{text}")
 
 
-def labelled_picture(text: str, width: int, height: int, format: PictureFormat = "png", *, note: str = "") -> bytes:  # noqa: A002
-    """``text`` on a ground whose colour it picks, with the size in a corner and a small ``note`` in the other."""
-    return encode_picture(_card(text, note, width, height), format)
+def labelled_picture(
+    text: str,
+    width: int,
+    height: int,
+    format: PictureFormat = "png",  # noqa: A002
+    *,
+    note: str = "",
+    picture: bytes = b"",
+) -> bytes:
+    """``text`` on a ground whose colour it picks, with the size in a corner and a small ``note`` in the other.
+
+    ``picture`` (a png, jpeg or webp) is shown under the text; the ground shows through where it is transparent.
+    """
+    return encode_picture(_card(text, width, height, note, picture), format)
 
 
-def labelled_video(text: str, width: int, height: int, seconds: float, fps: int = 12, *, note: str = "") -> bytes:
+def labelled_video(
+    text: str, width: int, height: int, seconds: float, *, note: str = "", picture: bytes = b""
+) -> bytes:
     """``labelled_picture`` as a silent MP4, with a bar at the foot that has crossed it when the clip ends.
 
     Raises ``CodecError`` unless width and height are even.
@@ -69,9 +85,9 @@ def labelled_video(text: str, width: int, height: int, seconds: float, fps: int 
 
     if width % 2 or height % 2:
         raise CodecError(f"a video's width and height are even, got {width}x{height}")
-    count = max(1, round(seconds * fps))
-    card = np.array(_card(text, note, width, height))
-    return encode_video(_with_bar(card, count), fps, count)
+    count = max(1, round(seconds * FPS))
+    card = np.array(_card(text, width, height, note, picture))
+    return encode_video(_with_bar(card, count), FPS, count)
 
 
 def _with_bar(card: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.uint8]]:
@@ -83,7 +99,7 @@ def _with_bar(card: NDArray[np.uint8], count: int) -> Iterator[NDArray[np.uint8]
         yield card
 
 
-def _card(text: str, note: str, width: int, height: int) -> Image.Image:
+def _card(text: str, width: int, height: int, note: str, picture: bytes) -> Image.Image:
     from PIL import Image, ImageDraw
 
     hue, bright = _digest(f"{text}\n{note}")[:2]
@@ -93,10 +109,23 @@ def _card(text: str, note: str, width: int, height: int) -> Image.Image:
     size = max(8, min(width, height) // 18)
     margin = size // 2
     foot = height - margin - max(2, height // 24)  # under it a video's bar
-    _write(draw, text, (margin, margin, width - margin, foot - 2 * size), size, bottom=False)
+    top = height // 4 if picture else foot - 2 * size
+    _write(draw, text, (margin, margin, width - margin, top), size, bottom=False)
+    if picture:
+        _show(image, picture, (margin, top, width - margin, foot - 2 * size))
     draw.text((width - margin, foot), f"{width}x{height}", font=_font(size), fill="white", anchor="rs")
     _write(draw, note, (margin, foot - 2 * size, width * 6 // 10, foot), max(8, size // 2), bottom=True)
     return image
+
+
+def _show(image: Image.Image, picture: bytes, box: tuple[int, int, int, int]) -> None:
+    """As large as the box lets it be, in its middle."""
+    from PIL import ImageOps
+
+    left, top, right, foot = box
+    if right > left and foot > top:
+        shown = ImageOps.contain(load(picture).convert("RGBA"), (right - left, foot - top))
+        image.paste(shown, ((left + right - shown.width) // 2, (top + foot - shown.height) // 2), shown)
 
 
 def _write(draw: ImageDraw.ImageDraw, text: str, box: tuple[int, int, int, int], size: int, *, bottom: bool) -> None:

@@ -52,8 +52,8 @@ class ImageRequest:
     size: str | None = None
     output_format: str | None = None
     references: tuple[Reference, ...] = ()
-    mask: Reference | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    mask: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from providers.base.contract import (
     Submitted,
     TaskRequest,
     TaskState,
+    VideoRequest,
     Working,
 )
 from providers.base.errors import Broken, Busy, PolicyViolation, ProviderError, Refused
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
-from providers.sandbox.kinds import KINDS, Task
+from providers.sandbox.kinds import KINDS, Task, picture_of, remixed
 
 _REMEMBERED = 10_000
 
@@ -134,6 +135,7 @@ class Sandbox:
         """Begin. Raises what ``check`` raises, and ``Busy`` where the variant says so."""
         nonce = self._chance()
         plan = self._planned(request, nonce)
+        plan["picture"] = await asyncio.to_thread(picture_of, request)
         self._submits += 1
         every = VARIANTS[self._variant].submit_fails
         if every and self._submits % every == 0:
@@ -164,6 +166,12 @@ class Sandbox:
                 return await asyncio.to_thread(KINDS[found.kind].make, found)
             except EngineError as error:
                 return Failed(Broken(str(error), sent="yes"))
+
+    def remixed(self, task: str, prompt: str) -> VideoRequest:
+        """What to ask for: the film again, with another prompt."""
+        if self._kind != "video":
+            raise Refused(f"this model of the sandbox makes {self._kind} and nothing else", param="model")
+        return remixed(self._found(task), prompt)
 
     async def cancel(self, task: str) -> None:
         """Stop it where it still runs; remembered until the process ends."""

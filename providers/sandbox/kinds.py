@@ -12,20 +12,33 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.codec import wav_header
+from engines.errors import CodecError
 from engines.media import SAMPLE_RATE
-from engines.pictures import PictureFormat
+from engines.pictures import PictureFormat, shrink, sniff_picture
 from engines.synthetic import labelled_picture, labelled_video, voice_like
-from providers.base.contract import Done, ImageRequest, Made, SpeechRequest, TaskRequest, Usage, VideoRequest
+from providers.base.contract import (
+    Done,
+    ImageRequest,
+    Made,
+    Reference,
+    SpeechRequest,
+    TaskRequest,
+    Usage,
+    VideoRequest,
+)
 from providers.base.errors import ProviderError, Refused, Unsupported
 
 LONGEST_PROMPT = 32_000
 LONGEST_INPUT = 4096
+REFERENCE_SIDE = 256
+"""Pixels of the longer side of a reference, as it is kept in a task's id."""
 
 # What stands beside the prompt in OpenAI's reference and changes nothing that a test picture could show otherwise: it
 # is written on it. `user` tells OpenAI who asked and moves no pixel there either.
 _OPTIONS: Mapping[str, Mapping[str, type | tuple[str, ...]]] = {
     "image": {
         "background": ("auto", "opaque", "transparent"),
+        "input_fidelity": ("high", "low"),
         "moderation": ("auto", "low"),
         "quality": ("auto", "low", "medium", "high", "standard", "hd"),
         "style": ("vivid", "natural"),
@@ -36,6 +49,7 @@ _OPTIONS: Mapping[str, Mapping[str, type | tuple[str, ...]]] = {
     "speech": {},
 }
 _SILENT = ("seed", "user")
+_SEED = re.compile(r"seed (-?[0-9]+)$")
 _SIZE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
 
 
@@ -56,6 +70,7 @@ class Task(BaseModel):
     format: PictureFormat = "png"
     seconds: Annotated[int, Field(ge=1, le=60)] = 4
     speed: Annotated[float, Field(ge=0.25, le=4)] = 1.0
+    picture: Annotated[str, Field(max_length=200_000)] = ""
 
     def encoded(self) -> str:
         """The id."""
@@ -141,13 +156,47 @@ def _plan_speech(request: SpeechRequest, seed: int) -> dict[str, Any]:
     }
 
 
+def picture_of(request: TaskRequest) -> str:
+    """The first picture that came with a request, small, in base64; empty where there is none. Blocks: use a thread.
+
+    Its parts under a mask's transparent ones are transparent. An address is not fetched. Raises ``Refused``.
+    """
+    if isinstance(request, ImageRequest):
+        given, param = request.references, "image"
+    else:
+        reference = request.reference if isinstance(request, VideoRequest) else None
+        given, param = (() if reference is None else (reference,)), "input_reference"
+    first = next((each.data for each in given if sniff_picture(each.data or b"")), None)
+    if first is None:
+        return ""
+    mask = request.mask.data if isinstance(request, ImageRequest) and request.mask is not None else None
+    try:
+        return base64.b64encode(shrink(first, REFERENCE_SIDE, mask)).decode()
+    except CodecError as error:
+        raise Refused(str(error), param=param) from error
+
+
+def remixed(task: Task, prompt: str) -> VideoRequest:
+    """The request that makes a film again with another prompt: its size, length, seed and picture stay."""
+    seed = _SEED.search(task.note)
+    return VideoRequest(
+        prompt,
+        task.seconds,
+        f"{task.width}x{task.height}",
+        Reference(data=base64.b64decode(task.picture), media_type="image/webp") if task.picture else None,
+        {} if seed is None else {"seed": int(seed[1])},
+    )
+
+
 def _make_image(task: Task) -> Done:
-    data = labelled_picture(task.text, task.width, task.height, task.format, note=task.note)
+    picture = base64.b64decode(task.picture)
+    data = labelled_picture(task.text, task.width, task.height, task.format, note=task.note, picture=picture)
     return Done((Made(data, f"image/{task.format}"),))
 
 
 def _make_video(task: Task) -> Done:
-    data = labelled_video(task.text, task.width, task.height, task.seconds, note=task.note)
+    picture = base64.b64decode(task.picture)
+    data = labelled_video(task.text, task.width, task.height, task.seconds, note=task.note, picture=picture)
     return Done((Made(data, "video/mp4"),))
 
 
