@@ -18,7 +18,14 @@ from gateway.api.fastlane import Fastlane, FastRoute
 from gateway.api.health import lay_health
 from gateway.api.images import ImageRoutes
 from gateway.api.media import Links, lay_media
-from gateway.api.openapi import describe, image_operation, speech_operation, video_operation
+from gateway.api.openapi import (
+    describe,
+    edit_operation,
+    image_operation,
+    speech_operation,
+    variation_operation,
+    video_operation,
+)
 from gateway.api.speech import speech_endpoint
 from gateway.api.videos import VideoRoutes
 from gateway.build import Services, open_services
@@ -79,6 +86,8 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
         for path, endpoint, operation, also in (
             ("/audio/speech", speech, speech_operation(), ()),
             ("/images/generations", images.create, image_operation(), ()),
+            ("/images/edits", images.edit, edit_operation(), ()),
+            ("/images/variations", images.variation, variation_operation(), ()),
             ("/videos", videos.create, video_operation(), ("GET",)),
         )
     ]

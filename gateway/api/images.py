@@ -1,24 +1,28 @@
-"""``POST /v1/images/generations`` as OpenAI documents it (https://platform.openai.com/docs/api-reference/images)."""
+"""``/v1/images`` as OpenAI documents it (https://platform.openai.com/docs/api-reference/images)."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
 from gateway.api.caller import caller
 from gateway.api.errors import error_body, invalid
+from gateway.api.forms import read_fields, truth, whole
 from gateway.api.http import Call, send_json
 from gateway.api.media import Links
+from gateway.api.references import mask_of, pictures
 from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.blobs.store import Blob
 from gateway.config import GeneralSettings
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.services.images import ImageService
 from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
@@ -45,8 +49,28 @@ class ImageBody(BaseModel):
         return ImageRequest(self.prompt, None if self.size == "auto" else self.size, self.output_format, (), extra)
 
 
+class EditBody(ImageBody):
+    """The fields of a form or a JSON body. Fields that are not listed go to the provider."""
+
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, title="CreateImageEditRequest")
+
+    image: Any = Field(None, description="In a form: 1 to 16 files (`image`, or `image[]` for each), png, jpeg, webp.")
+    images: Any = Field(None, description="In JSON: 1 to 16 of {image_url}: an address or a data: URI.")
+    mask: Any = Field(None, description="A png whose transparent parts say where the first picture is to be changed.")
+    n: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=1, le=10)] | None = None
+    stream: Annotated[bool, BeforeValidator(truth), Field(strict=True)] | None = None
+    partial_images: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=0, le=3)] | None = None
+
+    def request(self) -> ImageRequest:
+        """The same in the contract's words. Blocks: the pictures are looked at."""
+        if self.image is not None and self.images is not None:
+            raise InvalidRequest("Give 'image' or 'images', not both.", param="images")
+        references = pictures(self.image, "image") if self.images is None else pictures(self.images, "images")
+        return replace(super().request(), references=references, mask=mask_of(self.mask, references))
+
+
 class ImageRoutes:
-    """What the endpoint needs. ``service`` is asked for at each call, since it opens after the routes are laid."""
+    """The endpoints, plain ASGI. ``service`` is asked for at each call, since it opens after the routes are laid."""
 
     def __init__(
         self,
@@ -61,17 +85,32 @@ class ImageRoutes:
         self._keys = keys
 
     async def create(self, call: Call) -> None:
-        """The plain ASGI endpoint."""
+        """``POST /v1/images/generations``."""
         raw = await read_body(call, int(self._settings.max_request_size_mb * 1024 * 1024), self._settings.body_timeout)
         try:
             body = ImageBody.model_validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
+        await self._answer(call, body, body.request(), raw)
+
+    async def edit(self, call: Call) -> None:
+        """``POST /v1/images/edits``, a form or JSON."""
+        body, content = await read_fields(call, self._settings, EditBody)
+        await self._answer(call, body, await asyncio.to_thread(body.request), content)
+
+    async def variation(self, call: Call) -> None:  # noqa: ARG002 - an endpoint
+        """``POST /v1/images/variations``: nobody makes them any more."""
+        raise InvalidRequest(
+            "No model here makes variations. POST /v1/images/edits takes a picture together with a prompt.",
+            code="unsupported_operation",
+        )
+
+    async def _answer(self, call: Call, body: ImageBody, request: ImageRequest, content: object) -> None:
         call.record.kind, call.record.model = "image", body.model
-        who = caller(self._keys, call, raw)
+        who = caller(self._keys, call, content)
         async with while_connected(call):
             service = self._service()
-            submission = await service.submit(body.model, body.request(), body.n or 1, who)
+            submission = await service.submit(body.model, request, body.n or 1, who)
             if body.stream:
                 media = "text/event-stream; charset=utf-8"
                 events = self._events(service, submission, body)
@@ -93,11 +132,13 @@ class ImageRoutes:
         return {"url": self._links().make(blob, call.scope["scheme"], host)}
 
     async def _events(self, service: ImageService, submission: Submission, body: ImageBody) -> AsyncIterator[bytes]:
-        """One ``image_generation.completed`` a picture, with its bytes: OpenAI's events have no addresses."""
+        """One ``image_generation.completed`` (of an edit ``image_edit.completed``) a picture, with its bytes: OpenAI's
+        events have no addresses."""
+        event = "image_edit.completed" if isinstance(body, EditBody) else "image_generation.completed"
         try:
             async for blob in service.one_by_one(submission, body.output_format):
                 made = {
-                    "type": "image_generation.completed",
+                    "type": event,
                     "b64_json": await service.base64(blob),
                     "created_at": int(submission.jobs[0].created),
                     "size": body.size or "auto",
@@ -105,7 +146,7 @@ class ImageRoutes:
                     "background": "auto",
                     "output_format": blob.media_type.removeprefix("image/"),
                 }
-                yield b"event: image_generation.completed\ndata: " + json.dumps(made).encode() + b"\n\n"
+                yield f"event: {event}\ndata: {json.dumps(made)}\n\n".encode()
         except (GatewayError, ProviderError) as error:
             yield b"data: " + json.dumps(error_body(error)).encode() + b"\n\n"
             raise StreamBroken(str(error)) from error

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from engines.media import MIME
 from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
-from gateway.api.images import ImageBody
+from gateway.api.images import EditBody, ImageBody
 from gateway.api.speech import SpeechBody
 from gateway.api.videos import VideoBody
 
@@ -51,6 +51,24 @@ def speech_operation() -> dict[str, Any]:
 def image_operation() -> dict[str, Any]:
     """``POST /v1/images/generations``."""
     return _json_operation("images", "Make pictures", "createImage", "CreateImageRequest")
+
+
+def edit_operation() -> dict[str, Any]:
+    """``POST /v1/images/edits``."""
+    return _json_operation(
+        "images", "Make pictures from pictures", "createImageEdit", "CreateImageEditRequest", form=True
+    )
+
+
+def variation_operation() -> dict[str, Any]:
+    """``POST /v1/images/variations``."""
+    return {
+        "tags": ["images"],
+        "summary": "Refused: no model here makes variations",
+        "operationId": "createImageVariation",
+        "responses": {status: _refusal(_REFUSALS[status]) for status in ("400", "401")},
+        "security": [{"Key": []}],
+    }
 
 
 def video_operation() -> dict[str, Any]:
@@ -94,7 +112,7 @@ def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
 
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
-    for model in (SpeechBody, ImageBody, VideoBody, ErrorResponse):
+    for model in (SpeechBody, ImageBody, EditBody, VideoBody, ErrorResponse):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[schema["title"]] = schema

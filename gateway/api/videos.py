@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.api.auth import KeyCheck
-from gateway.api.body import read_body
 from gateway.api.caller import caller
 from gateway.api.catalog import RequireKey
-from gateway.api.errors import invalid
-from gateway.api.forms import Upload, read_form
+from gateway.api.forms import read_fields, whole
 from gateway.api.http import Call, send_json
 from gateway.api.media import blob_response
+from gateway.api.references import reference
 from gateway.api.served import served_headers
 from gateway.blobs.store import BlobStore
 from gateway.config import GeneralSettings
 from gateway.errors import InvalidRequest
 from gateway.jobs.job import Job, State
 from gateway.services.videos import VideoService
-from providers.base.contract import Reference, VideoRequest
+from providers.base.contract import VideoRequest
 
 _STATUS = {
     State.CREATED: "queued",
@@ -39,15 +33,8 @@ _STATUS = {
     State.FAILED: "failed",
     State.CANCELLED: "failed",
 }
-_FORM_LIMIT = 64 * 1024 * 1024
-"""Bytes of a form with a reference picture or film."""
-
 POLL_AFTER_MS = 2000
 """How long OpenAI's SDKs are told to wait between two looks."""
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 class VideoBody(BaseModel):
@@ -57,7 +44,7 @@ class VideoBody(BaseModel):
 
     model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
     prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
-    seconds: Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=600)] | None = None
+    seconds: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=1, le=600)] | None = None
     size: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = None
     ratio: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = Field(
         None, description="The same as `size`, as some vendors write it: 1280:720."
@@ -72,31 +59,9 @@ class VideoBody(BaseModel):
             self.prompt,
             self.seconds,
             None if size is None else size.replace(":", "x"),
-            _reference(self.input_reference),
+            reference(self.input_reference, "input_reference"),
             extra,
         )
-
-
-def _reference(given: object) -> Reference | None:
-    if isinstance(given, dict) and set(given) == {"image_url"}:
-        given = given["image_url"]
-    if given is None:
-        return None
-    if isinstance(given, Upload):
-        return Reference(data=given.data)
-    if isinstance(given, str) and given.startswith("data:"):
-        head, _, text = given.partition(",")
-        try:
-            return Reference(data=base64.b64decode(text, validate=True), media_type=head[5:].partition(";")[0])
-        except (binascii.Error, ValueError):
-            pass
-    elif isinstance(given, str) and given.startswith(("https://", "http://")) and len(given) <= 8192:
-        return Reference(url=given)
-    raise InvalidRequest(
-        "input_reference must be a file, an address that begins with https://, a base64 data: URI, "
-        "or an object with image_url.",
-        param="input_reference",
-    )
 
 
 def video_object(job: Job) -> dict[str, Any]:
@@ -157,20 +122,7 @@ class VideoRoutes:
 
     async def create(self, call: Call) -> None:
         """``POST /v1/videos``, JSON or a form. The plain ASGI endpoint."""
-        media = (call.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        settings = self._settings
-        try:
-            if media in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
-                fields = await read_form(call, _FORM_LIMIT, settings.body_timeout)
-                body = VideoBody.model_validate(fields)
-                # On a thread: the digest of a large upload would hold up everybody else.
-                content = await asyncio.to_thread(json.dumps, fields, default=_digest, sort_keys=True)
-            else:
-                raw = await read_body(call, int(settings.max_request_size_mb * 1024 * 1024), settings.body_timeout)
-                body = VideoBody.model_validate_json(raw)
-                content = json.loads(raw)
-        except ValidationError as error:
-            raise invalid(error) from None
+        body, content = await read_fields(call, self._settings, VideoBody)
         call.record.kind, call.record.model = "video", body.model
         who = caller(self._keys, call, content)
         submission = await self._service().create(body.model, body.request(), who)
@@ -206,8 +158,3 @@ class VideoRoutes:
         """Forget a video; one that is still being made is cancelled."""
         await self._service().delete(video_id, self._keys.owner(request.scope["headers"]))
         return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
-
-
-def _digest(value: object) -> str:
-    assert isinstance(value, Upload)
-    return hashlib.sha256(value.data).hexdigest()
