@@ -1,4 +1,4 @@
-"""The only place for pictures and video frames: what one is, png to jpeg to webp, and frames into an MP4.
+"""The only place for pictures and video frames: what one is, png to jpeg to webp, frames into an MP4 and out.
 
 Pictures go through Pillow, video through PyAV; both are imported at first use. All of it blocks: run it on a thread.
 """
@@ -9,11 +9,12 @@ import io
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from engines.errors import CodecError
 
 if TYPE_CHECKING:
+    import av
     import numpy as np
     from av.video.stream import VideoStream
     from numpy.typing import NDArray
@@ -142,6 +143,57 @@ def encode_video(
     except (av.FFmpegError, ValueError) as error:
         raise CodecError(f"the video cannot be encoded: {error}") from error
     return out.getvalue()
+
+
+def thumbnail(film: BinaryIO) -> bytes:
+    """A webp of the frame in the middle of a film, its longer side 1280 pixels at most. Raises ``CodecError``."""
+    return encode_picture(_stills(film, 1, 1280)[0], "webp", 80)
+
+
+def spritesheet(film: BinaryIO) -> bytes:
+    """A jpeg of up to 16 frames spread evenly over a film, four a row. Raises ``CodecError``."""
+    from PIL import Image
+
+    tiles = _stills(film, 16, 320)
+    width, height = tiles[0].size
+    sheet = Image.new("RGB", (min(4, len(tiles)) * width, -(-len(tiles) // 4) * height))
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, (place % 4 * width, place // 4 * height))
+    return encode_picture(sheet, "jpeg", 85)
+
+
+def _stills(film: BinaryIO, count: int, longest: int) -> list[Image.Image]:
+    """Up to ``count`` frames spread evenly, at most ``longest`` pixels long: one pass, up to the last of them."""
+    import av
+
+    found: list[Image.Image] = []
+    last: av.VideoFrame | None = None
+    try:
+        with av.open(film, "r") as container:
+            if not container.streams.video:
+                raise CodecError("the film has no pictures")
+            stream = container.streams.video[0]
+            if stream.width * stream.height > PIXEL_LIMIT:
+                raise CodecError(f"a film of {stream.width}x{stream.height} is over {PIXEL_LIMIT} pixels")
+            length = (container.duration or 0) / av.time_base
+            for last in container.decode(stream):
+                if (last.time or 0.0) >= (len(found) + 0.5) * length / count:
+                    found.append(_small(last, longest))
+                    if len(found) == count:
+                        break
+            if last is None:
+                raise CodecError("the film has no pictures")
+            return found or [_small(last, longest)]
+    except (av.FFmpegError, ValueError) as error:
+        raise CodecError(f"the film cannot be decoded: {error}") from error
+
+
+def _small(frame: av.VideoFrame, longest: int) -> Image.Image:
+    from PIL import Image
+
+    image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    image.thumbnail((longest, longest))
+    return image
 
 
 def _can_encode(codec: str) -> bool:

@@ -12,7 +12,7 @@ from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
 from gateway.api.images import EditBody, ImageBody
 from gateway.api.speech import SpeechBody
-from gateway.api.videos import VideoBody
+from gateway.api.videos import RemixBody, VideoBody
 
 _REFERENCE = "#/components/schemas/{model}"
 _KEY = {"Key": {"type": "http", "scheme": "bearer"}}
@@ -112,7 +112,7 @@ def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
 
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
-    for model in (SpeechBody, ImageBody, EditBody, VideoBody, ErrorResponse):
+    for model in (SpeechBody, ImageBody, EditBody, VideoBody, RemixBody, ErrorResponse):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[schema["title"]] = schema

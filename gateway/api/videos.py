@@ -19,9 +19,9 @@ from gateway.api.references import reference
 from gateway.api.served import served_headers
 from gateway.blobs.store import BlobStore
 from gateway.config import GeneralSettings
-from gateway.errors import InvalidRequest
+from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.job import Job, State
-from gateway.services.videos import VideoService
+from gateway.services.videos import Variant, VideoService, unsupported
 from providers.base.contract import VideoRequest
 
 _STATUS = {
@@ -81,9 +81,31 @@ def video_object(job: Job) -> dict[str, Any]:
         "prompt": request.get("prompt"),
         "size": request.get("size"),
         "seconds": None if request.get("seconds") is None else str(request["seconds"]),
-        "remixed_from_video_id": None,
+        "remixed_from_video_id": request.get("remixed_from_video_id"),
         "error": error,
     }
+
+
+class RemixBody(BaseModel):
+    """The fields of a remix, and there are no others."""
+
+    model_config = ConfigDict(extra="forbid", title="CreateVideoRemixRequest")
+
+    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
+
+
+class _SourceBody(BaseModel):
+    """What an edit, an extension or a character is made from; the rest is not looked at."""
+
+    video: Any = None
+
+
+_REMIX = {"schema": {"$ref": "#/components/schemas/CreateVideoRemixRequest"}}
+_BODIES = {
+    "/videos/{video_id}/remix": {
+        "requestBody": {"required": True, "content": {"application/json": _REMIX, "multipart/form-data": _REMIX}}
+    }
+}
 
 
 class VideoRoutes:
@@ -108,6 +130,11 @@ class VideoRoutes:
             ("/videos/{video_id}", self.retrieve, "GET"),
             ("/videos/{video_id}", self.delete, "DELETE"),
             ("/videos/{video_id}/content", self.content, "GET"),
+            ("/videos/{video_id}/remix", self.remix, "POST"),
+            ("/videos/edits", self.edit, "POST"),
+            ("/videos/extensions", self.extend, "POST"),
+            ("/videos/characters", self.create_character, "POST"),
+            ("/videos/characters/{character_id}", self.character, "GET"),
         ):
             for full, shown in ((f"/v1{path}", True), (path, False)):
                 app.add_api_route(
@@ -118,6 +145,7 @@ class VideoRoutes:
                     include_in_schema=shown,
                     tags=["videos"],
                     response_model=None,
+                    openapi_extra=_BODIES.get(path),
                 )
 
     async def create(self, call: Call) -> None:
@@ -147,14 +175,58 @@ class VideoRoutes:
         job = await self._service().get(video_id, self._keys.owner(request.scope["headers"]))
         return JSONResponse(video_object(job), headers={"openai-poll-after-ms": str(POLL_AFTER_MS)})
 
-    async def content(self, request: Request, video_id: str, variant: str = "video") -> Response:
-        """The film itself, whole or in part (`Range`)."""
-        if variant != "video":
-            raise InvalidRequest(f"There is no variant '{variant[:100]}' here, only 'video'.", param="variant")
-        blob = await self._service().content(video_id, self._keys.owner(request.scope["headers"]))
+    async def content(self, request: Request, video_id: str, variant: Variant = "video") -> Response:
+        """The film itself, a picture of it or a sheet of pictures; whole or in part (`Range`)."""
+        blob = await self._service().content(video_id, self._keys.owner(request.scope["headers"]), variant)
         return blob_response(request, self._blobs(), blob, video_id)
+
+    async def remix(self, request: Request, video_id: str) -> JSONResponse:
+        """The same film with another prompt, by the model that made it."""
+        service, call = self._service(), _call(request)
+        await service.get(video_id, self._keys.owner(request.scope["headers"]))
+        body, content = await read_fields(call, self._settings, RemixBody)
+        call.record.kind = "video"
+        submission = await service.remix(video_id, body.prompt, caller(self._keys, call, content))
+        headers = {name.decode(): value.decode() for name, value in served_headers(submission.served)}
+        return JSONResponse(video_object(submission.jobs[0]), headers=headers)
+
+    async def edit(self, request: Request) -> JSONResponse:
+        """Refused: no model here changes a film."""
+        return await self._refused(request, "edit")
+
+    async def extend(self, request: Request) -> JSONResponse:
+        """Refused: no model here makes a film longer."""
+        return await self._refused(request, "extend")
+
+    async def create_character(self, request: Request) -> JSONResponse:
+        """Refused: no model here keeps characters."""
+        return await self._refused(request, "make a character of")
+
+    async def character(self, character_id: str) -> JSONResponse:
+        """There are none."""
+        raise NotFound(
+            f"No character '{character_id[:200]}' was found.", param="character_id", code="character_not_found"
+        )
+
+    async def _refused(self, request: Request, verb: str) -> JSONResponse:
+        body, _ = await read_fields(_call(request), self._settings, _SourceBody)
+        given = body.video.get("id") if isinstance(body.video, dict) else body.video
+        if given is None:
+            raise InvalidRequest(
+                "Missing required parameter: 'video'.", param="video", code="missing_required_parameter"
+            )
+        if isinstance(given, str):
+            job = await self._service().get(given, self._keys.owner(request.scope["headers"]))
+            raise unsupported(job.model, verb)
+        raise InvalidRequest(f"No model here can {verb} a video.", param="video", code="unsupported_operation")
 
     async def delete(self, request: Request, video_id: str) -> JSONResponse:
         """Forget a video; one that is still being made is cancelled."""
         await self._service().delete(video_id, self._keys.owner(request.scope["headers"]))
         return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
+
+
+def _call(request: Request) -> Call:
+    call = request.scope["state"]["call"]
+    assert isinstance(call, Call)
+    return call

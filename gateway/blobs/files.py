@@ -69,6 +69,10 @@ class FileBlobs:
         """Its bytes, a piece at a time."""
         return _Reading(self._path(blob.key), start, blob.size - start if length is None else length)
 
+    def open(self, blob: Blob) -> BinaryIO:
+        """Its file."""
+        return self._path(blob.key).open("rb")
+
     async def remove(self, key: str) -> None:
         """Delete both files."""
         self._recent.pop(key, None)

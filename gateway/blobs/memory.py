@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import BinaryIO, Self
 
 from engines.media import ByteStream
 from gateway.blobs.store import Blob, TooBig
@@ -37,6 +38,12 @@ class MemoryBlobs:
             raise FileNotFoundError(blob.key)
         data = self._held[blob.key][1]
         return Once(data[start : None if length is None else start + length])
+
+    def open(self, blob: Blob) -> BinaryIO:
+        """Its bytes as a file."""
+        if blob.key not in self._held:
+            raise FileNotFoundError(blob.key)
+        return io.BytesIO(self._held[blob.key][1])
 
     async def remove(self, key: str) -> None:
         """Forget it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from engines.media import ByteStream
 
@@ -34,6 +34,9 @@ class BlobStore(Protocol):
 
     def read(self, blob: Blob, start: int = 0, length: int | None = None) -> ByteStream:
         """Its bytes from ``start``, in pieces. Raises ``FileNotFoundError`` while reading where it has gone."""
+
+    def open(self, blob: Blob) -> BinaryIO:
+        """Its bytes as a file, for work on a thread. Blocks; raises ``FileNotFoundError`` where it has gone."""
 
     async def remove(self, key: str) -> None:
         """Forget it. Harmless where it is not there."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
-from gateway.errors import InvalidRequest, TaskFailed, Timeout
+from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
 from gateway.jobs.errors import StoreError
 from gateway.jobs.job import Job, State
 from gateway.jobs.store import JobStore
@@ -42,6 +42,13 @@ SWEEP_SECONDS = 3600
 
 OUTPUT_CAP = 2 << 30
 """Bytes of the largest output that is kept."""
+
+# What is kept beside an output, under its key and this: conversions of a picture, pictures of a film.
+_FORMS: Mapping[str, Sequence[str]] = {
+    "image": ("", "_png", "_jpeg", "_webp"),
+    "video": ("", "_thumbnail", "_spritesheet"),
+    "speech": ("",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,14 @@ class TaskService:
                     raise
                 reason = error.reason if isinstance(error, Unavailable) else error.code
         raise AssertionError("a group has at least one deployment")
+
+    def holder(self, job: Job) -> Candidate[Deployment] | None:
+        """The deployment that made a job, where it is configured still."""
+        with contextlib.suppress(UnknownModel):
+            return next(
+                (each for each in self._routes.candidates(job.model) if each.deployment.key == job.deployment), None
+            )
+        return None
 
     async def joined(self, caller: Caller, shown: Mapping[str, Any]) -> Submission | None:
         """The tasks of the first try, where this call is a retry of it.
@@ -224,7 +239,7 @@ class TaskService:
     async def forget(self, job: Job) -> None:
         """Remove a job that has ended, with its outputs."""
         for key in job.outputs:
-            for form in ("", "_png", "_jpeg", "_webp"):  # pictures may have been converted
+            for form in _FORMS[job.kind]:
                 await self.blobs.remove(key + form)
         await self.store.remove(job.id)
 

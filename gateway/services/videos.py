@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+from typing import Literal
 
+from engines.codec import CodecError
+from engines.pictures import spritesheet, thumbnail
+from gateway.blobs.memory import Once
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
-from gateway.services.tasks import Caller, Submission, TaskService
-from providers.base.contract import VideoRequest
+from gateway.services.tasks import OUTPUT_CAP, Caller, Submission, TaskService
+from providers.base.contract import Remixer, VideoRequest
+from providers.base.errors import Broken
+
+Variant = Literal["video", "thumbnail", "spritesheet"]
 
 
 def _ours(video: str) -> str:
@@ -23,16 +31,53 @@ def _ours(video: str) -> str:
     return video if wrapped is None or not text.startswith("litellm:") else wrapped.removeprefix("video_id:")
 
 
+def unsupported(model: str, verb: str) -> InvalidRequest:
+    """What a model cannot do with a video."""
+    return InvalidRequest(
+        f"The model '{model}' cannot {verb} a video. Make a new one: POST /v1/videos.",
+        param="video_id" if verb == "remix" else "video",
+        code="unsupported_operation",
+    )
+
+
+def _completed(job: Job) -> None:
+    if job.fault is not None:
+        raise InvalidRequest(f"The video failed: {job.fault.message}", code=job.fault.code)
+    if job.state is not State.COMPLETED:
+        raise InvalidRequest(
+            f"The video is not ready yet: its status is {job.state}. Ask again when it is completed.",
+            code="video_not_ready",
+        )
+
+
 class VideoService:
     """Everything that ``/v1/videos`` does. Another key's video is as if it were not there."""
 
     def __init__(self, tasks: TaskService) -> None:
         self._tasks = tasks
+        self._drawing = asyncio.Lock()  # one film is decoded at a time, and each once
 
     async def create(self, model: str, request: VideoRequest, caller: Caller) -> Submission:
         """Hand the task over. Raises what ``TaskService.submit`` raises."""
         shown = {"prompt": request.prompt, "size": request.size, "seconds": request.seconds}
         return await self._tasks.submit(model, "video", [request], shown, caller)
+
+    async def remix(self, video: str, prompt: str, caller: Caller) -> Submission:
+        """The same film with another prompt, by the model that made it.
+
+        Raises ``NotFound``, ``InvalidRequest`` (not finished, or a model that cannot), and as ``create`` does.
+        """
+        job = await self.get(video, caller.owner)
+        caller.record.model = job.model
+        candidate = self._tasks.holder(job)
+        if candidate is None or not isinstance(candidate.deployment.provider, Remixer):
+            raise unsupported(job.model, "remix")
+        _completed(job)
+        request = candidate.deployment.provider.remixed(job.task or "", prompt)
+        shown = {**job.request, "prompt": prompt, "remixed_from_video_id": job.id}
+        if (joined := await self._tasks.joined(caller, shown)) is not None:
+            return joined
+        return await self._tasks.submit_to(candidate, "video", [request], (shown, caller, ""))
 
     async def get(self, video: str, owner: str) -> Job:
         """One video. Raises ``NotFound``."""
@@ -48,19 +93,39 @@ class VideoService:
         except UnknownJob:
             raise InvalidRequest(f"No video '{(after or '')[:200]}' was found.", param="after") from None
 
-    async def content(self, video: str, owner: str) -> Blob:
-        """The finished film. Raises ``NotFound``, or ``InvalidRequest`` where it is not there yet, or never will be."""
+    async def content(self, video: str, owner: str, variant: Variant = "video") -> Blob:
+        """The finished film, a picture of it (webp), or a sheet of pictures (jpeg).
+
+        Raises ``NotFound``, or ``InvalidRequest`` where it is not there yet, or never will be.
+        """
         job = await self.get(video, owner)
-        if job.fault is not None:
-            raise InvalidRequest(f"The video failed: {job.fault.message}", code=job.fault.code)
-        if job.state is not State.COMPLETED:
-            raise InvalidRequest(
-                f"The video is not ready yet: its status is {job.state}. Ask again when it is completed.",
-                code="video_not_ready",
-            )
-        blob = await self._tasks.output(job)
-        if blob is None:
+        _completed(job)
+        film = await self._tasks.output(job)
+        if film is None:
             raise NotFound("The video is no longer kept.", code="output_expired")
+        return film if variant == "video" else await self._drawn(job, film, variant)
+
+    async def _drawn(self, job: Job, film: Blob, variant: Variant) -> Blob:
+        """A picture of the film: made when it is first asked for, and kept as long as the film."""
+        blobs, key = self._tasks.blobs, f"{film.key}_{variant}"
+        make, media_type = (thumbnail, "image/webp") if variant == "thumbnail" else (spritesheet, "image/jpeg")
+
+        def work() -> bytes:
+            with blobs.open(film) as file:
+                return make(file)
+
+        async with self._drawing:
+            if (made := await blobs.get(key)) is not None:
+                return made
+            try:
+                data = await asyncio.to_thread(work)
+            except CodecError as error:
+                raise Broken(f"No {variant} can be made of the provider's video: {error}", sent="yes") from error
+            except FileNotFoundError:
+                raise NotFound("The video is no longer kept.", code="output_expired") from None
+            blob = await blobs.put(key, Once(data), media_type, OUTPUT_CAP)
+        if await self._tasks.store.get(job.id) is None:  # forgotten meanwhile
+            await blobs.remove(key)
         return blob
 
     async def delete(self, video: str, owner: str) -> None:

@@ -74,3 +74,12 @@ class BlobStoreContract:
         await anext(reading)
         await reading.aclose()
         assert [piece async for piece in reading] == []
+
+    async def test_as_a_file(self, store: BlobStore) -> None:
+        blob = await store.put("img_1", chunks(), "image/png", len(DATA))
+        with store.open(blob) as file:
+            file.seek(1000)
+            assert file.read() == DATA[1000:]
+        await store.remove("img_1")
+        with pytest.raises(FileNotFoundError):
+            store.open(blob)

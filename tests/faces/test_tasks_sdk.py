@@ -178,7 +178,7 @@ def test_a_part_of_a_video(client: openai.OpenAI) -> None:
     assert (again.status_code, again.content) == (304, b"")
     stale = httpx.get(address, headers=headers | {"Range": "bytes=0-9", "If-Range": '"other"'})
     assert (stale.status_code, len(stale.content)) == (200, size)
-    odd = httpx.get(address, headers=headers, params={"variant": "thumbnail"})
+    odd = httpx.get(address, headers=headers, params={"variant": "poster"})
     assert (odd.status_code, odd.json()["error"]["param"]) == (400, "variant")
 
 
