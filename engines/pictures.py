@@ -176,8 +176,9 @@ def _stills(film: BinaryIO, count: int, longest: int) -> list[Image.Image]:
             if stream.width * stream.height > PIXEL_LIMIT:
                 raise CodecError(f"a film of {stream.width}x{stream.height} is over {PIXEL_LIMIT} pixels")
             length = (container.duration or 0) / av.time_base
+            shown = 1 / float(stream.average_rate or 25)  # for how many seconds a frame is
             for last in container.decode(stream):
-                if (last.time or 0.0) >= (len(found) + 0.5) * length / count:
+                if (last.time or 0.0) + shown > (len(found) + 0.5) * length / count:
                     found.append(_small(last, longest))
                     if len(found) == count:
                         break

@@ -13,7 +13,17 @@ import pytest
 from PIL import Image
 
 from engines.errors import CodecError
-from engines.pictures import convert, encode_picture, encode_video, size_of, sniff_media, sniff_picture
+from engines.pictures import (
+    convert,
+    encode_picture,
+    encode_video,
+    shrink,
+    size_of,
+    sniff_media,
+    sniff_picture,
+    spritesheet,
+    thumbnail,
+)
 
 
 def file_of(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -172,3 +182,32 @@ def test_videos_that_cannot_be() -> None:
         encode_video([], 10, 0, codecs=("no-such", "h264_nothing"))
     with pytest.raises(CodecError, match="cannot be encoded"):
         encode_video([np.zeros((5, 7, 3), np.uint8)], 10, 1)
+
+
+def test_a_film_of_one_frame_has_a_picture() -> None:
+    film = encode_video([np.full((32, 64, 3), 200, np.uint8)], 12, 1)
+    with Image.open(io.BytesIO(thumbnail(io.BytesIO(film)))) as image:
+        assert image.size == (64, 32)
+    with Image.open(io.BytesIO(spritesheet(io.BytesIO(film)))) as image:
+        assert image.size == (64, 32)
+
+
+@pytest.mark.parametrize("cut", [0, 100, 700])
+def test_what_is_no_film_has_none(cut: int) -> None:
+    film = encode_video([np.full((32, 64, 3), 200, np.uint8)] * 12, 12, 12)
+    with pytest.raises(CodecError):
+        thumbnail(io.BytesIO(film[:cut]))
+
+
+def test_a_small_picture_keeps_what_is_transparent() -> None:
+    out, masking = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (400, 100), "red").save(out, "png")
+    mask = Image.new("RGBA", (400, 100), (0, 0, 0, 255))
+    mask.paste((0, 0, 0, 0), (0, 0, 200, 100))
+    mask.save(masking, "png")
+    with Image.open(io.BytesIO(shrink(out.getvalue(), 100, masking.getvalue()))) as image:
+        assert (image.format, image.size, image.mode) == ("WEBP", (100, 25), "RGBA")
+        assert image.getpixel((10, 12))[3] == 0
+        assert image.getpixel((90, 12))[3] == 255
+    with pytest.raises(CodecError):
+        shrink(out.getvalue()[:60], 100)
