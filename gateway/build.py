@@ -27,6 +27,7 @@ from gateway.services.keeping import keeper
 from gateway.services.speech import SpeechService
 from gateway.services.tasks import TaskService
 from gateway.services.videos import VideoService
+from gateway.services.webhooks import Outbox, Webhooks
 from providers.base.contract import Done, TaskProvider
 from providers.base.vendor import Resources
 from providers.base.wire import Wire
@@ -61,10 +62,15 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         deployments = await open_deployments(config, resources)
         tasked = any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
         store, blobs, secret = await _storage(data if tasked else None, stack)
-        keep = keeper(blobs, resources.shared(Wire, Wire), config.general.egress_allow)
+        wire = resources.shared(Wire, Wire)
+        keep = keeper(blobs, wire, config.general.egress_allow)
         jobs = await _jobs(config, deployments, store, keep, stack)
         table = routes(config, deployments)
-        tasks = TaskService(table, jobs, store, blobs, config)
+        outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
+        webhooks = Webhooks(config.general, wire, jobs, outbox)
+        stack.push_async_callback(webhooks.close)
+        await webhooks.start()
+        tasks = TaskService(table, jobs, store, blobs, config, webhooks)
         stack.push_async_callback(tasks.close)
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
         yield Services(

@@ -15,7 +15,7 @@ class DataFolderError(Exception):
 
 
 class DataFolder:
-    """``jobs.sqlite``, ``blobs/``, ``secret`` (signs the addresses of outputs) and ``lock`` in one folder."""
+    """``jobs.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret`` (signs addresses of outputs) in one folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,6 +30,11 @@ class DataFolder:
     def blobs(self) -> Path:
         """The folder of outputs."""
         return self.path / "blobs"
+
+    @property
+    def outbox(self) -> Path:
+        """The folder of events that are still to be told."""
+        return self.path / "outbox"
 
     def open(self) -> bytes:
         """Make the folder, take its lock, and return the secret. Blocks on the disk; raises ``DataFolderError``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,24 @@ def _web_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _webhook_address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+([/?][^\s#]*)?", url):
+        raise Unfit("must be an address of http:// or https://", "such as https://app.example.org/hooks/video")
+    return url
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    hint = "make one: python -c 'import base64, os; print(\"whsec_\" + base64.b64encode(os.urandom(32)).decode())'"
+    text = secret.get_secret_value()
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not text.startswith("whsec_") or len(key) < 16:
+        raise Unfit("must be whsec_ and 16 bytes or more in base64", hint)
+    return secret
+
+
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -71,6 +90,8 @@ class GeneralSettings(BaseModel):
     output_retention_days: Positive = 7.0
     on_disconnect: Literal["continue", "cancel"] = "continue"
     egress_allow: tuple[str, ...] = ()
+    webhook_url: Annotated[str, AfterValidator(_webhook_address)] | None = None
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

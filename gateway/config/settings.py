@@ -14,6 +14,8 @@ from gateway.config.problems import Place
 from gateway.config.reading import Reading
 from gateway.config.report import Report
 from gateway.config.shapes import names_of
+from providers.base.egress import Egress
+from providers.base.errors import AddressRefused
 
 _FALLBACKS = "write `- group: [other, another]`"
 _KEY_VARIABLES = ("MEDIA_GATEWAY_MASTER_KEY", "LITELLM_MASTER_KEY")
@@ -59,7 +61,23 @@ def read_general(reading: Reading, data: Any) -> GeneralSettings:
         text = "known from LiteLLM's documentation; anyone can guess it"
         hint = "make one: python -c 'import secrets; print(\"sk-\" + secrets.token_urlsafe(32))'"
         reading.report.warn(where, f"the key in {variable} is {text}" if variable else text, hint)
+    _check_webhook(reading.report, general)
     return general
+
+
+def _check_webhook(report: Report, general: GeneralSettings) -> None:
+    """The two settings of webhooks need each other, and the address must be one that may be called."""
+    place = ("general_settings", "webhook_url")
+    if general.webhook_url is None:
+        if general.webhook_secret is not None:
+            report.error(("general_settings", "webhook_secret"), "there is no webhook_url", "add it, or take this out")
+        return
+    if general.webhook_secret is None:
+        report.error(place, "there is no webhook_secret to sign with", "add one: whsec_ and 32 random bytes in base64")
+    try:
+        Egress(allow=general.egress_allow).check_url(general.webhook_url)
+    except AddressRefused as refused:
+        report.error(place, str(refused), "take an https:// address, or name its host in egress_allow")
 
 
 def read_router(reading: Reading, data: Any) -> RouterSettings:

@@ -25,6 +25,7 @@ from gateway.record import Record
 from gateway.services.deployments import Deployment
 from gateway.services.options import fit
 from gateway.services.served import Served
+from gateway.services.webhooks import Webhooks
 from providers.base.contract import TaskProvider, TaskRequest
 from providers.base.errors import ProviderError, Unavailable
 
@@ -91,12 +92,19 @@ class TaskService:
     """What the image, video and speech use-cases share."""
 
     def __init__(
-        self, routes: Routes[Deployment], jobs: Jobs, store: JobStore, blobs: BlobStore, config: Config
+        self,
+        routes: Routes[Deployment],
+        jobs: Jobs,
+        store: JobStore,
+        blobs: BlobStore,
+        config: Config,
+        webhooks: Webhooks,
     ) -> None:
         self._routes = routes
         self._jobs = jobs
         self.store = store
         self.blobs = blobs
+        self._webhooks = webhooks
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
         self._sweeping = asyncio.create_task(self._sweep_always())
@@ -172,22 +180,8 @@ class TaskService:
             raise InvalidRequest(f"The model '{candidate.group}' does not make {kind}s.", param="model")
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
-        batch = caller.record.batch = secrets.token_hex(16)
-        prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
-        made = [
-            Job(
-                id=f"{prefix}_{secrets.token_hex(16)}",
-                kind=kind,
-                model=candidate.group,
-                deployment=deployment.key,
-                created=time.time(),
-                owner=caller.owner,
-                batch=batch,
-                fingerprint=caller.fingerprint,
-                request=shown,
-            )
-            for _ in fitting
-        ]
+        made = _rows(candidate, kind, len(fitting), shown, caller)
+        await self._webhooks.expect(made)
         await self.store.add(made)  # every row, before the first is sent
         results = await asyncio.gather(
             *(
@@ -202,8 +196,10 @@ class TaskService:
             for job in submitted:  # the call fails as a whole: what was taken of it is not left to run
                 with contextlib.suppress(ProviderError):
                     await self._jobs.cancel(job)
+            await self._webhooks.forget(made)
             # What nobody else may be asked after comes first: an unknown outcome, then anything that is no refusal.
             raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
+        await self._webhooks.began(submitted)
         caller.record.served_by(candidate.group, deployment.key, entry.vendor)
         why = reason if candidate.stands_in_for else None
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, adjusted, deployment.key)
@@ -265,3 +261,25 @@ class TaskService:
         for job in jobs:
             if (current := await self.store.get(job.id)) is not None:
                 await self._jobs.cancel(current)
+
+
+def _rows(
+    candidate: Candidate[Deployment], kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller
+) -> list[Job]:
+    """The rows of one call's tasks, before anything is sent."""
+    batch = caller.record.batch = secrets.token_hex(16)
+    prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
+    return [
+        Job(
+            id=f"{prefix}_{secrets.token_hex(16)}",
+            kind=kind,
+            model=candidate.group,
+            deployment=candidate.deployment.key,
+            created=time.time(),
+            owner=caller.owner,
+            batch=batch,
+            fingerprint=caller.fingerprint,
+            request=shown,
+        )
+        for _ in range(count)
+    ]

@@ -39,7 +39,8 @@ class Part:
 class Exchange:
     """One request to a vendor, whose name is for messages. At most one of ``json``, ``data`` and ``form`` is the body.
 
-    ``cap`` is the largest answer in bytes, as it is after decompression, when it is taken as a whole.
+    ``cap`` is the largest answer in bytes, as it is after decompression, when it is taken as a whole. ``egress``: where
+    it may go, for an address that is not a vendor's; ``None`` is anywhere.
     """
 
     vendor: str
@@ -51,6 +52,7 @@ class Exchange:
     form: tuple[Part, ...] = field(default=(), repr=False)
     deadlines: Deadlines = Deadlines()
     cap: int = 8 * MIB
+    egress: Egress | None = None
 
 
 @dataclass(frozen=True, slots=True)

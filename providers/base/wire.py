@@ -272,9 +272,13 @@ class Wire:
 
     async def _send(self, exchange: Exchange, encoding: str, cap: int) -> Answer:
         flight = _Flight(exchange.vendor, exchange.deadlines)
+        if exchange.egress is not None:
+            exchange.egress.check_url(exchange.url)
         headers = {"Accept-Encoding": encoding, **exchange.headers}
         body: dict[str, Any] = {"json": exchange.json, "data": _form(exchange) if exchange.form else exchange.data}
-        return await self._open(flight, None, exchange.method, exchange.url, headers=headers, cap=cap, **body)
+        return await self._open(
+            flight, exchange.egress, exchange.method, exchange.url, headers=headers, cap=cap, **body
+        )
 
     async def _open(
         self, flight: _Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any

@@ -54,6 +54,8 @@ def test_smallest_file_has_the_defaults() -> None:
         "output_retention_days": 7.0,
         "on_disconnect": "continue",
         "egress_allow": (),
+        "webhook_url": None,
+        "webhook_secret": None,
         "public_routes": (),
         "mp3_bitrate": 96_000,
     }

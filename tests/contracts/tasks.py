@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,8 +12,10 @@ from providers.base.contract import (
     Address,
     Done,
     Failed,
+    ImageRequest,
     Made,
     Provider,
+    Reference,
     Submitted,
     TaskProvider,
     TaskRequest,
@@ -20,6 +23,11 @@ from providers.base.contract import (
     Working,
 )
 from providers.base.errors import ProviderError, Refused, Unsupported
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A png of one pixel."""
 
 LOOKS = 200
 """More than any test provider needs to see a task's end."""
@@ -48,9 +56,11 @@ async def watch(provider: TaskProvider, task: str, elapse: Callable[[], None]) -
 
 class TaskContract:
     """Subclasses have the fixtures ``provider`` (opened), ``asked`` (a request that it takes) and ``elapse``, which
-    lets time pass at the vendor, about a tenth of a task each call; ``media_type`` is what comes out."""
+    lets time pass at the vendor, about a tenth of a task each call; ``media_type`` is what comes out. ``takes_mask``:
+    of a maker of pictures, whether it takes a mask."""
 
     media_type: str
+    takes_mask = False
 
     def test_it_is_a_task_provider(self, provider: Provider) -> None:
         assert isinstance(provider, TaskProvider)
@@ -72,6 +82,18 @@ class TaskContract:
             await provider.submit(unfit)
         assert caught.value.param == "wobble"
         assert caught.value.sent == "no"
+
+    def test_a_mask_is_taken_or_refused_by_name(self, provider: TaskProvider, asked: TaskRequest) -> None:
+        if not isinstance(asked, ImageRequest):
+            return
+        picture = Reference(data=PIXEL, media_type="image/png")
+        masked = replace(asked, references=(picture,), mask=picture)
+        if self.takes_mask:
+            provider.check(masked)
+        else:
+            with pytest.raises(Unsupported) as caught:
+                provider.check(masked)
+            assert caught.value.param == "mask"
 
     def test_an_empty_prompt_is_refused(self, provider: TaskProvider, asked: TaskRequest) -> None:
         field = "text" if provider.makes == {"speech"} else "prompt"

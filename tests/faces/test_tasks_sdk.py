@@ -244,9 +244,18 @@ def test_a_form_of_plain_fields(client: openai.OpenAI) -> None:
         ({"input_reference[file_id]": "f"}, "input_reference"),
         ({"input_reference": "x", "input_reference[image_url]": "y"}, "input_reference"),
         ({"a[b][c]": "x"}, None),
+        ({"seed": "x"}, "seed"),
     ):
         answer = post(good | fields)
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert post(good | {"seed": "-5", "user": "5"}).status_code == 200
+    for names in (["prompt", "prompt"], ["prompt", "prompt[]"], ["prompt[]", "prompt"], ["prompt[a]", "prompt"]):
+        twice = [("model", (None, "film")), *((name, (None, PROMPT)) for name in names)]
+        answer = httpx.post(f"{client.base_url}videos", files=twice, headers={"api-key": KEY})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+    pictures = [("input_reference", ("a.png", b"x"))] * 2
+    answer = httpx.post(f"{client.base_url}videos", files=pictures, data=good, headers={"api-key": KEY})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_reference")
     headers = {"api-key": KEY, "Content-Type": "multipart/form-data; boundary=x"}
     broken = httpx.post(f"{client.base_url}videos", content=b"--y\r\n", headers=headers)
     assert (broken.status_code, broken.json()["error"]["type"]) == (400, "invalid_request_error")

@@ -8,11 +8,14 @@ import itertools
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from providers.base.contract import (
     Done,
@@ -89,6 +92,7 @@ class _Enrolled(TaskContract):
 
 class TestImage(_Enrolled):
     model, media_type = "image", "image/png"
+    takes_mask = True
 
 
 class TestVideo(_Enrolled):
@@ -101,14 +105,17 @@ class TestSpeech(_Enrolled):
 
 class TestFlaky(_Enrolled):
     model, media_type = "image-flaky", "image/png"
+    takes_mask = True
 
 
 class TestThrottled(_Enrolled):
     model, media_type = "image-throttled", "image/png"
+    takes_mask = True
 
 
 class TestSlow(_Enrolled):
     model, media_type = "image-slow", "image/png"
+    takes_mask = True
 
 
 async def made(provider: Sandbox, clock: Clock, asked: TaskRequest) -> Made:
@@ -408,3 +415,47 @@ async def test_media_are_made_off_the_event_loop(opened: Opener, monkeypatch: py
 async def test_half_a_surrogate_pair_is_taken(opened: Opener, clock: Clock) -> None:
     assert (await made(opened("image"), clock, ImageRequest("\ud800 cat", size="64x64"))).data
     assert (await made(opened("speech"), clock, SpeechRequest("\ud800 cat", "\udfff"))).data
+
+
+def picture(colour: str = "red", kind: str = "png") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+async def test_a_picture_that_came_along_is_shown(opened: Opener, clock: Clock, kind: str) -> None:
+    reference = Reference(data=picture())
+    bare = replace(ASKED[kind], size="256x192")
+    given = replace(bare, references=(reference,)) if kind == "image" else replace(bare, reference=reference)
+
+    async def red(asked: TaskRequest) -> float:
+        with av.open(io.BytesIO((await made(opened(kind), clock, asked)).data)) as container:
+            shown = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+        return float((np.abs(shown - np.array((255, 0, 0))).max(axis=-1) < 40).mean())
+
+    assert await red(bare) == 0
+    assert await red(given) > 0.1
+
+
+async def test_a_picture_that_cannot_be_read_is_refused_by_name(opened: Opener) -> None:
+    broken = Reference(data=picture()[:50])
+    for asked, param in (
+        (replace(ASKED["image"], references=(broken,)), "image"),
+        (replace(ASKED["video"], reference=broken), "input_reference"),
+    ):
+        with pytest.raises(Refused) as caught:
+            await opened("image" if param == "image" else "video").submit(asked)
+        assert (caught.value.param, caught.value.sent) == (param, "no")
+
+
+async def test_a_film_can_be_made_again_with_another_prompt(opened: Opener, clock: Clock) -> None:
+    provider = opened("video")
+    asked = VideoRequest("a cat", 2, "128x96", Reference(data=picture()), {"seed": -7})
+    again = provider.remixed((await provider.submit(asked)).task, "a dog")
+    assert (again.prompt, again.seconds, again.size, again.extra) == ("a dog", 2, "128x96", {"seed": -7})
+    assert again.reference is not None
+    once_more = provider.remixed((await provider.submit(again)).task, "a cat")
+    assert replace(once_more, reference=None) == replace(asked, reference=None)
+    with pytest.raises(Refused):
+        opened("image").remixed("", "x")

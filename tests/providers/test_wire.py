@@ -47,6 +47,17 @@ class Unknown(AbstractResolver):
     async def close(self) -> None: ...
 
 
+class Inward(AbstractResolver):
+    """Every name leads into a private network."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host="10.0.0.1", port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None: ...
+
+
 # What goes out and what comes back.
 
 
@@ -62,6 +73,17 @@ async def test_a_call() -> None:
         assert first.headers["user-agent"] == "media-gateway"
         assert "cookie" not in second.headers
         assert upstream.connections == 1
+
+
+async def test_what_goes_to_a_stranger_s_address_is_guarded() -> None:
+    async with Upstream() as upstream, opened() as wire:
+        assert (await wire.call(post(upstream, egress=LOOPBACK))).ok
+        with pytest.raises(errors.AddressRefused, match="https only"):
+            await wire.call(post(upstream, egress=Egress()))
+        assert len(upstream.requests) == 1
+    async with opened(resolver=Inward()) as wire:
+        with pytest.raises(errors.AddressRefused, match="private network"):
+            await wire.call(Exchange("Vendor", "POST", "https://example.com/", egress=Egress()))
 
 
 async def test_bytes_and_forms() -> None:
