@@ -97,6 +97,8 @@ class Fastlane:
     async def _serve(self, call: Call) -> None:
         methods = self._routes.get(call.scope["path"])
         if methods is None:
+            if self.draining and call.scope["method"] == "POST":
+                raise _shutting_down()
             await self._app(call.scope, call.receive, call.send)
             return
         route = methods.get(call.scope["method"])

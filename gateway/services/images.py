@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from gateway.jobs.job import Job
 from gateway.services.keeping import OUTPUT_CAP
 from gateway.services.served import Served
 from gateway.services.tasks import Caller, Submission, TaskService
-from providers.base.contract import ImageRequest
+from providers.base.contract import ImageRequest, Reference
 from providers.base.errors import Broken
 
 
@@ -37,7 +38,9 @@ class ImageService:
 
     async def submit(self, model: str, request: ImageRequest, n: int, caller: Caller) -> Submission:
         """Hand ``n`` tasks over. Raises what ``TaskService.submit`` raises."""
-        shown = {"prompt": request.prompt, "size": request.size, "n": n}
+        shown: dict[str, object] = {"prompt": request.prompt, "size": request.size, "n": n}
+        if request.references:
+            shown["references"] = await asyncio.to_thread(_digest, request)
         return await self._tasks.submit(model, "image", [request] * n, shown, caller)
 
     async def finish(self, submission: Submission, output_format: PictureFormat | None = None) -> Pictures:
@@ -82,3 +85,11 @@ class ImageService:
         """A picture's bytes as base64 text."""
         data = b"".join([piece async for piece in self._tasks.blobs.read(blob)])
         return base64.b64encode(data).decode("ascii")
+
+
+def _digest(request: ImageRequest) -> str:
+    """Of the pictures that came with a call, so that one with others is known to be another call."""
+    digest = hashlib.sha256()
+    for each in (*request.references, request.mask or Reference()):
+        digest.update(hashlib.sha256(each.data or (each.url or "").encode()).digest())
+    return digest.hexdigest()

@@ -212,6 +212,19 @@ def test_a_retry_of_a_form_is_joined_by_what_is_in_its_files(client: openai.Open
     assert edited(drawn(BLUE), "1") != first
 
 
+def test_a_key_is_for_one_set_of_pictures(client: openai.OpenAI) -> None:
+    def edited(**given: Any) -> str:
+        call: dict[str, Any] = {"image": drawn(), "extra_headers": {"Idempotency-Key": "one"}}
+        made = client.images.edit(model="picture", prompt="keyed", size="64x64", **(call | given))
+        return made.data[0].url.partition("?")[0]
+
+    assert edited() == edited()
+    for other in ({"image": drawn(BLUE)}, {"mask": half_mask()}, {"image": [drawn(), drawn(BLUE)]}):
+        with pytest.raises(openai.BadRequestError) as caught:
+            edited(**other)
+        assert caught.value.code == "idempotency_key_reused"
+
+
 def test_runway_gets_the_pictures(tmp_path: Path) -> None:
     """It answers later than the call waits: what it took is in its ledger."""
     with Runway(seconds=60) as runway:

@@ -231,6 +231,7 @@ def test_draining_finishes_what_is_under_way_and_takes_nothing_new() -> None:
         refused = kept.post(f"{running.base}/v1/audio/speech", content=request("ok").rpartition(b"\r\n")[2])
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         assert refused.headers["retry-after"] == "1"
+        assert kept.post(f"{running.base}/v1/videos/video_1/remix", json={"prompt": "x"}).status_code == 503
         assert not running.server.should_exit
         assert connection.recv(1000)  # still speaking
         connection.close()
