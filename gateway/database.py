@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections import deque
@@ -12,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -87,11 +90,17 @@ class Database:
                 self._draining = bool(taken)
             if not taken:
                 return
-            answers = self._together([each for each in taken if not each[2].cancelled()])
-            # Nobody is told before it is durable; one wake for all who wait on the same loop.
-            for loop in {future.get_loop() for future, _, _ in answers}:
-                with suppress(RuntimeError):  # it has closed meanwhile, and nobody waits
-                    loop.call_soon_threadsafe(_tell, [each for each in answers if each[0].get_loop() is loop])
+            taken = [each for each in taken if not each[2].cancelled()]
+            broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
+            answers: list[_Answer] = [(future, None, broken) for _, _, future in taken]
+            try:
+                answers = self._together(taken)
+            except BaseException:
+                _log.exception("a fault on the database's thread")
+                self._thread.submit(self._drain)  # for those who come next
+                raise
+            finally:
+                _tell_all(answers)
 
     def _together(self, taken: list[_Asked]) -> list[_Answer]:
         answers: list[_Answer] = []
@@ -103,11 +112,12 @@ class Database:
                 answers.append((future, *self._one(run, one_writes)))
             if writes:
                 self.connection.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits: nobody is left waiting for ever
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
             failed = StoreError(f"nothing was written: {error}")
             answers = [(future, None, failed) for _, _, future in taken]
+        finally:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
         return answers
 
     def _one(self, run: Callable[[], Any], writes: bool) -> tuple[Any, Exception | None]:
@@ -124,6 +134,13 @@ class Database:
                 self.connection.execute("ROLLBACK TO one")
             self.connection.execute("RELEASE one")
         return answer, wrong
+
+
+def _tell_all(answers: list[_Answer]) -> None:
+    """One wake for all who wait on the same loop."""
+    for loop in {future.get_loop() for future, _, _ in answers}:
+        with suppress(RuntimeError):  # it has closed meanwhile, and nobody waits
+            loop.call_soon_threadsafe(_tell, [each for each in answers if each[0].get_loop() is loop])
 
 
 def _tell(answers: list[_Answer]) -> None:
