@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from gateway.jobs import schedule
 from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Fault, Job, State
-from gateway.jobs.schedule import Plan
-from gateway.jobs.store import JobStore
+from gateway.jobs.schedule import Belief, Plan, expected_end
+from gateway.jobs.store import JobStore, span
 
 _FRESH = 2.0  # seconds for which a plan is kept, however many tasks end meanwhile
 
@@ -28,6 +29,7 @@ class Desk:
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._plans: dict[str, tuple[float, Plan]] = {}
         self._stale: set[str] = set()
+        self._beliefs: defaultdict[str, Belief] = defaultdict(Belief)
 
     async def move(self, job: Job, state: State, note: str = "", **changes: Any) -> Job:
         """``JobStore.move``; an end sets ``expires`` and wakes the waiters."""
@@ -67,6 +69,19 @@ class Desk:
             waiters.discard(waiter)
             if not waiters:
                 self._waiters.pop(job_id, None)
+
+    def foretold(self, job: Job, age: float, progress: float | None, interval: float) -> float | None:
+        """The age at which a task ends by its own ``progress``, where this deployment's can be believed."""
+        if progress is None or not self._beliefs[job.deployment].holds(interval):
+            return None
+        return expected_end((age, progress), (span(job)[0], job.progress))
+
+    def found(self, job: Job, age: float) -> None:
+        """A task was seen to have ended: what its progress had foretold at the last look is checked."""
+        begin = span(job)[0]
+        end = expected_end((begin, job.progress), (0.0, 0.0))
+        if end is not None:
+            self._beliefs[job.deployment].learn(end, (begin, age))
 
     async def plan(self, deployment: str, interval: float) -> Plan:
         """When this deployment's tasks are worth a look."""

@@ -76,7 +76,8 @@ class Looker:
         now = desk.now()
         known = await desk.plan(job.deployment, interval)
         age = max(0.0, now - (now if job.submitted is None else job.submitted))
-        delay = wait_working(known, age, found.check_after, desk.chance)
+        end = desk.foretold(job, age, found.progress, interval)
+        delay = wait_working(known, age, found.check_after, desk.chance, end)
         # In this order, what is not a number changes nothing.
         progress = min(1.0, max(job.progress, found.progress or 0.0))
         seen: dict[str, Any] = {"looked": now, "progress": progress, "polls": job.polls + 1, "errors": 0}
@@ -85,6 +86,8 @@ class Looker:
     async def _done(self, job: Job, found: Done) -> None:
         desk = self._desk
         # The lease stays: it is given back with the end, or with the next time to look.
+        if job.done is None and job.submitted is not None:
+            desk.found(job, desk.now() - job.submitted)
         done = desk.now() if job.done is None else job.done
         job = await desk.move(job, State.STORING, done=done, polls=job.polls + 1, errors=0)
         outputs = await self._keep(job, found)

@@ -30,6 +30,8 @@ _REACH = 3  # the next look is at most so many intervals away
 _CELLS = 240  # of the grid, at most
 _ROUNDS = 25  # of the estimate; more would only sharpen what is noise
 _GUESS = 6.0  # how boldly: the likeliest cell of an open stretch has up to e**6 times the weight of the least
+_LATER = 0.03  # of the time left: looks a little after the expected end, since a look before it costs an interval
+_SOON = 0.2  # seconds, for the same
 _DOUBT = 0.3  # the weight, in past tasks, of "it may end at any time"
 
 
@@ -70,7 +72,11 @@ class Plan:
         return mass, self.moment[line] + part * (self.moment[line + 1] - self.moment[line])
 
 
-def plan(spans: Sequence[tuple[float, float]], interval: float, chance: random.Random) -> Plan:
+Span = tuple[float, float]
+"""A task was still working at the first age and had ended at the second (seconds since it was submitted)."""
+
+
+def plan(spans: Sequence[Span], interval: float, chance: random.Random) -> Plan:
     """What past tasks teach. ``spans``: the ages between which each ended; ``interval`` is the least between looks."""
     if not spans:
         return Plan(interval)
@@ -94,7 +100,7 @@ def plan(spans: Sequence[tuple[float, float]], interval: float, chance: random.R
     return Plan(interval, step, tuple(mass), tuple(moment), tuple(after))
 
 
-def _density(spans: Sequence[tuple[float, float]], step: float, cells: int, chance: random.Random) -> list[float]:
+def _density(spans: Sequence[Span], step: float, cells: int, chance: random.Random) -> list[float]:
     """The part of tasks that end in each cell, as likely as can be; mixed with a little of "at any time"."""
     reach = [(min(int(begin / step), cells - 1), ceil(end / step)) for begin, end in spans]
     reach = [(begin, min(cells, max(end, begin + 1))) for begin, end in reach]
@@ -111,10 +117,49 @@ def _density(spans: Sequence[tuple[float, float]], step: float, cells: int, chan
     return [max(0.0, part) * len(reach) / whole + _DOUBT / whole / cells for part in density]
 
 
-def wait_working(known: Plan, age: float, check_after: float | None, chance: random.Random) -> float:
-    """Seconds from a look at ``age`` (0: the submission) to the next. The vendor's ``check_after`` is the least."""
-    seconds = max(known.next_look(age) - age, known.interval, min(check_after or 0.0, PATIENCE))
-    return seconds + known.interval * JITTER * chance.random()
+def expected_end(now: tuple[float, float], before: tuple[float, float]) -> float | None:
+    """The age at which a task ends that goes on as it did between two looks; each is an age and a progress of 0 to 1.
+
+    None where the progress says nothing: none was made, or it is about to end anyway.
+    """
+    (age, progress), (age_before, progress_before) = now, before
+    gained = progress - progress_before
+    if gained <= 0.0 or age <= age_before or progress >= 1.0:
+        return None
+    return age + (1.0 - progress) * (age - age_before) / gained
+
+
+def wait_working(
+    known: Plan, age: float, check_after: float | None, chance: random.Random, end: float | None = None
+) -> float:
+    """Seconds from a look at ``age`` (0: the submission) to the next. The vendor's ``check_after`` is the least.
+
+    ``end`` is the age at which the task's own progress says that it ends, where that can be believed.
+    """
+    interval = known.interval
+    if end is None:
+        seconds = known.next_look(age) - age
+    else:
+        left = (end - age) * (1 + _LATER) + _SOON
+        # One more look on the way to a far end makes the guess better, if it leaves an interval after it.
+        seconds = left if left < 2 * interval else min(left / 2, _REACH * interval)
+    return max(seconds, interval, min(check_after or 0.0, PATIENCE)) + interval * JITTER * chance.random()
+
+
+class Belief:
+    """Whether a deployment's progress foretells its ends. Begins with trust, which is lost and won again by results."""
+
+    def __init__(self) -> None:
+        self._missed = 0.0
+
+    def holds(self, interval: float) -> bool:
+        """Whether the usual miss is small against an interval: else history is the better guide."""
+        return self._missed < interval / 10
+
+    def learn(self, end: float, span: Span) -> None:
+        """A task that was foretold to end at ``end`` ended within ``span``."""
+        begin, found = span
+        self._missed += 0.2 * (max(0.0, begin - end, end - found) - self._missed)
 
 
 def wait_after_error(

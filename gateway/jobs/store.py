@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 from gateway.jobs.errors import IllegalMove
 from gateway.jobs.job import MOVES, TERMINAL, Job, State
+from gateway.jobs.schedule import Span as Span
 
 Found = list[Job]
-Span = tuple[float, float]
-"""A task was still working at the first age and had ended at the second (seconds since it was submitted)."""
 
 
 @dataclass(frozen=True, slots=True)

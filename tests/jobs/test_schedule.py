@@ -8,7 +8,17 @@ from statistics import median
 
 import pytest
 
-from gateway.jobs.schedule import ERROR_CAP, JITTER, PATIENCE, Plan, plan, wait_after_error, wait_working
+from gateway.jobs.schedule import (
+    ERROR_CAP,
+    JITTER,
+    PATIENCE,
+    Belief,
+    Plan,
+    expected_end,
+    plan,
+    wait_after_error,
+    wait_working,
+)
 
 Draw = Callable[[random.Random], float]
 
@@ -92,3 +102,28 @@ def test_after_errors_ever_later_up_to_a_minute() -> None:
     assert wait_after_error(1, 5, chance, retry_after=90) >= 90
     assert wait_after_error(1, 5, chance, retry_after=1e9) <= 1.1 * PATIENCE
     assert wait_after_error(9, 120, chance) >= 120
+
+
+def test_an_even_progress_foretells_the_end() -> None:
+    assert expected_end((5.0, 0.25), (0.0, 0.0)) == 20
+    assert expected_end((12.0, 0.5), (8.0, 0.25)) == 20  # it waited for 4 s before it began
+    for now, before in (((5.0, 0.0), (0.0, 0.0)), ((9.0, 0.4), (4.0, 0.4)), ((9.0, 1.0), (4.0, 0.4))):
+        assert expected_end(now, before) is None
+    chance = random.Random(5)
+    for age, end in ((5, 11), (5, 14), (20, 28)):
+        assert end < age + wait_working(Plan(5), age, None, chance, end) < end + 1
+    assert 5 <= wait_working(Plan(5), 5, None, chance, 7) < 5.5
+    assert 5 <= wait_working(Plan(5), 5, None, chance, 16) < 6.5  # half way, so that another look fits before the end
+    assert 5 <= wait_working(Plan(5), 5, None, chance, 500) < 16
+    assert wait_working(Plan(5), 5, 60, chance, 12) >= 60
+
+
+def test_a_progress_that_misleads_is_not_believed() -> None:
+    belief = Belief()
+    assert belief.holds(5)
+    for _ in range(3):
+        belief.learn(20, (8, 13))
+    assert not belief.holds(5)
+    for _ in range(20):
+        belief.learn(20, (15, 20.5))
+    assert belief.holds(5)
