@@ -3,8 +3,8 @@
     python bench/many_jobs.py --jobs 10000 --seconds 60
 
 The worker and its store in real time; the vendor answers at once, and none of its tasks ends while this runs. Prints
-how far behind its time each look was, how many there were, and the memory. Exits 1 where a task was looked at twice within
-the interval, where the 99th percentile of the lag is over 1 s, or where the process holds 400 MB or more.
+how far behind its time each look was, how many there were, and the memory. Exits 1 where a task was looked at twice
+within the interval, where the 99th percentile of the lag is over 1 s, or where the process holds 400 MB or more.
 """
 
 from __future__ import annotations

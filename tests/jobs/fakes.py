@@ -33,6 +33,7 @@ class Vendor:
     def __init__(self, clock: Clock, seconds: float = 12.0) -> None:
         self.clock = clock
         self.seconds = seconds
+        self.progress: float | None = 0.5
         self.charged: list[str] = []
         self.ends: dict[str, float] = {}
         self.looks: dict[str, list[float]] = {}
@@ -64,7 +65,7 @@ class Vendor:
             return Failed(Broken("cancelled"))
         if self.clock() >= self.ends[task]:
             return Done((Made(task.encode(), "video/mp4"),))
-        return Working(0.5)
+        return Working(self.progress)
 
     async def cancel(self, task: str) -> None:
         self.cancelled.append(task)

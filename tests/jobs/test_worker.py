@@ -43,7 +43,7 @@ async def test_from_submission_to_the_kept_output(jobs: Jobs, vendor: Vendor, sh
 
 
 async def test_looks_are_aimed_once_the_deployment_is_known(jobs: Jobs, vendor: Vendor, clock: Clock) -> None:
-    late = []
+    vendor.progress, late = None, []
     for number in range(40):
         job = await jobs.submit(make(str(number)), vendor, REQUEST)
         await until_ended(jobs, clock)
