@@ -70,9 +70,9 @@ class Desk:
             if not waiters:
                 self._waiters.pop(job_id, None)
 
-    def foretold(self, job: Job, age: float, progress: float | None, interval: float) -> float | None:
+    def foretold(self, job: Job, age: float, progress: float, interval: float) -> float | None:
         """The age at which a task ends by its own ``progress``, where this deployment's can be believed."""
-        if progress is None or not self._beliefs[job.deployment].holds(interval):
+        if not self._beliefs[job.deployment].holds(interval):
             return None
         return expected_end((age, progress), (span(job)[0], job.progress))
 

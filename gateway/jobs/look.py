@@ -76,10 +76,10 @@ class Looker:
         now = desk.now()
         known = await desk.plan(job.deployment, interval)
         age = max(0.0, now - (now if job.submitted is None else job.submitted))
-        end = desk.foretold(job, age, found.progress, interval)
-        delay = wait_working(known, age, found.check_after, desk.chance, end)
         # In this order, what is not a number changes nothing.
         progress = min(1.0, max(job.progress, found.progress or 0.0))
+        end = desk.foretold(job, age, progress, interval)
+        delay = wait_working(known, age, found.check_after, desk.chance, end)
         seen: dict[str, Any] = {"looked": now, "progress": progress, "polls": job.polls + 1, "errors": 0}
         await desk.move(job, job.state, next_poll=now + delay, **seen)
 
