@@ -37,6 +37,32 @@ def pieces(text: str, limits: Sequence[int]) -> Iterator[str]:
             yield piece
 
 
+def within(text: str, longest: int) -> Iterator[str]:
+    """Cut ``text`` into few pieces of at most ``longest`` UTF-16 units (as JavaScript counts), which is a hard limit.
+
+    Each ends at the last sentence end that fits, else at a clause end, else between words, else where it must. No
+    character is lost but white space around the cuts.
+    """
+    rest = text
+    while (room := _room(rest, longest)) < len(rest):
+        cut = _latest(rest, room) or room
+        piece, rest = rest[:cut].strip(), rest[cut:].strip()
+        if piece:
+            yield piece
+    if rest:
+        yield rest
+
+
+def _room(text: str, longest: int) -> int:
+    """How many characters fit, at least one."""
+    units = 0
+    for index, character in enumerate(text):
+        units += 2 if character > "\uffff" else 1
+        if units > longest:
+            return max(1, index)
+    return len(text)
+
+
 def _cut(text: str, limit: int, *, early: bool) -> int:
     """Where the next piece of ``text`` ends (an index in 1..len)."""
     if early:
@@ -47,11 +73,16 @@ def _cut(text: str, limit: int, *, early: bool) -> int:
             return soon
     if len(text) <= limit * 4 // 3:  # a little more, rather than a last piece of a word or two
         return len(text)
+    return _latest(text, limit) or limit
+
+
+def _latest(text: str, limit: int) -> int:
+    """The last pause within ``limit``, of the best kind there is; 0: none."""
     for pattern in (_SENTENCE, _CLAUSE, _SPACE):
         ends = [end for end in _ends(pattern, text, limit) if end >= limit // 3 or pattern is _SPACE]
         if ends:
             return ends[-1]
-    return limit
+    return 0
 
 
 def _ends(pattern: re.Pattern[str], text: str, limit: int) -> list[int]:

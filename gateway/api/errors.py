@@ -76,7 +76,11 @@ def invalid(error: ValidationError) -> InvalidRequest:
             code="invalid_json",
         )
     # A union (voice: text or object) adds the name of its branch, which is no field of the caller's.
-    path = [str(step) for place, step in enumerate(fault["loc"]) if not (place == 1 and step in ("text", "object"))]
+    path = [
+        str(step)
+        for place, step in enumerate(fault["loc"])
+        if not (place == 1 and step in ("text", "object", "vendor"))
+    ]
     param = ".".join(path) or None
     kind = str(fault["type"])
     code = _CODES.get(kind) or ("invalid_type" if kind.endswith("_type") else "invalid_value")

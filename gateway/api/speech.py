@@ -31,10 +31,18 @@ class VoiceId(BaseModel):
     id: str = Field(min_length=1, max_length=256)
 
 
-# Told apart by hand: else a fault in one form is reported for the other one too.
+def _form(value: object) -> str:
+    if not isinstance(value, dict):
+        return "text"
+    return "vendor" if "type" in value and "id" not in value else "object"
+
+
+# Told apart by hand: else a fault in one form is reported for the other ones too.
 Voice = Annotated[
-    Annotated[str, Field(strict=True, min_length=1, max_length=256), Tag("text")] | Annotated[VoiceId, Tag("object")],
-    Discriminator(lambda value: "object" if isinstance(value, dict) else "text"),
+    Annotated[str, Field(strict=True, min_length=1, max_length=256), Tag("text")]
+    | Annotated[VoiceId, Tag("object")]
+    | Annotated[dict[str, Any], Tag("vendor")],
+    Discriminator(_form),
 ]
 
 
@@ -46,7 +54,9 @@ class SpeechBody(BaseModel):
     model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
     input: Annotated[str, Field(strict=True, min_length=1, max_length=4096, description="The text to speak.")]
     voice: Voice | None = Field(
-        None, description="A voice of the model or one of OpenAI's names; optional where the config has a default."
+        None,
+        description="A voice of the model, one of OpenAI's names, `{id}`, or an object with `type` as the model's "
+        "provider documents; optional where the config has a default.",
     )
     instructions: Annotated[str, Field(strict=True, max_length=4096)] | None = None
     response_format: AudioFormat | None = Field(None, description="Default: mp3.")
@@ -62,13 +72,15 @@ class SpeechBody(BaseModel):
 
     def request(self) -> SpeechRequest:
         """The same in the contract's words."""
+        described = {"voice": self.voice} if isinstance(self.voice, dict) else {}
+        voice = self.voice.id if isinstance(self.voice, VoiceId) else self.voice
         return SpeechRequest(
             text=self.input,
-            voice=self.voice.id if isinstance(self.voice, VoiceId) else self.voice or "",
+            voice=voice if isinstance(voice, str) else "",
             format=self.response_format or AudioFormat.MP3,
             speed=1.0 if self.speed is None else self.speed,
             instructions=self.instructions or None,
-            extra=self.model_extra or {},
+            extra=(self.model_extra or {}) | described,
         )
 
 

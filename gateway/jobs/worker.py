@@ -55,7 +55,7 @@ class Jobs:
         self.store = store
         self._desk = Desk(store, now, retention)
         self.chance = self._desk.chance
-        self._provider_of = provider_of
+        self.provider_of = provider_of
         self._looker = Looker(self._desk, provider_of, keep)
         self._now = now
         self._concurrency = concurrency
@@ -96,7 +96,7 @@ class Jobs:
                 raise UnknownJob(job.id)
             if row.state in TERMINAL or row.state is State.SUBMITTING:
                 return row
-            provider = self._provider_of(row)
+            provider = self.provider_of(row)
             if not asked and provider is not None and row.task is not None:
                 asked = True
                 try:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from engines.codec import Codec, CodecError
 from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
+from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy.routing import Candidate, Routes
 from gateway.services.deployments import Deployment
 from gateway.services.options import without
 from gateway.services.served import Served
-from gateway.services.tasks import Caller, Submission, TaskService
-from providers.base.contract import Audio, SpeechProvider, SpeechRequest, TaskProvider, Usage
+from gateway.services.tasks import TEMPO, Caller, Submission, TaskService
+from providers.base.contract import Audio, SpeechProvider, SpeechRequest, SpeechTasks, TaskProvider, Usage
 from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
 _log = logging.getLogger(__name__)
@@ -56,8 +58,8 @@ class SpeechService:
         ``TaskService.finished`` raises.
         """
         caller = caller or Caller()
-        if (joined := await self._tasks.joined(caller, {"prompt": request.text})) is not None:
-            return await self._from_task(joined, request)
+        if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
+            return await self._from_tasks(joined, request)
         candidates = self._routes.candidates(model)
         reason = ""
         for place, candidate in enumerate(candidates):
@@ -77,18 +79,22 @@ class SpeechService:
         tasked = isinstance(provider, TaskProvider) and "speech" in provider.makes
         if not tasked and not isinstance(provider, SpeechProvider):
             raise InvalidRequest(f"The model '{candidate.group}' does not make speech.", param="model")
-        voice = request.voice or entry.voice
-        if not voice:
-            raise InvalidRequest(
-                "Missing required parameter: 'voice'. GET /v1/audio/voices lists the voices there are.",
-                param="voice",
-                code="missing_required_parameter",
-            )
-        request = replace(request, voice=voice)
-        if not isinstance(provider, SpeechProvider):
-            about = ({"prompt": request.text}, caller, reason)
-            return await self._from_task(await self._tasks.submit_to(candidate, "speech", [request], about), request)
+        shown = _shown(request)
+        if not request.voice and "voice" not in request.extra:
+            request = replace(request, voice=entry.voice or "")
+            if not request.voice:
+                raise InvalidRequest(
+                    "Missing required parameter: 'voice'. GET /v1/audio/voices lists the voices there are.",
+                    param="voice",
+                    code="missing_required_parameter",
+                )
         request, dropped = without(request, entry.additional_drop_params)
+        if not isinstance(provider, SpeechProvider):
+            parts = provider.parts(request) if isinstance(provider, SpeechTasks) else [request]
+            shown[TEMPO] = request.speed / parts[0].speed
+            made = await self._tasks.submit_to(candidate, "speech", parts, (shown, caller, reason))
+            served = replace(made.served, dropped=dropped + made.served.dropped)
+            return await self._from_tasks(replace(made, served=served), request)
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         while True:
             try:
@@ -105,17 +111,34 @@ class SpeechService:
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, deployment=key)
         return await self._begun(audio, request.format, served)
 
-    async def _from_task(self, submission: Submission, request: SpeechRequest) -> Speech:
-        """Wait for the task, and take its sound from where it is kept."""
-        (job,) = await self._tasks.finished(submission.jobs)
-        blob = await self._tasks.output(job)
-        if blob is None:
-            raise NotFound(f"The sound of {job.id} is no longer kept.", code="output_expired")
-        spec = next((AudioSpec(known) for known in AudioFormat if MIME[known].startswith(blob.media_type)), None)
-        if spec is None:
-            raise Broken(f"The provider made {blob.media_type}, which is no sound.", sent="yes")
-        audio = Audio(spec, self._tasks.blobs.read(blob), Usage(characters=len(request.text)))
+    async def _from_tasks(self, submission: Submission, request: SpeechRequest) -> Speech:
+        """Wait for the tasks, and take their sounds, one after another, from where they are kept."""
+        sounds = []
+        for job in await self._tasks.finished(submission.jobs):
+            blob = await self._tasks.output(job)
+            if blob is None:
+                raise NotFound(f"The sound of {job.id} is no longer kept.", code="output_expired")
+            spec = next((AudioSpec(known) for known in AudioFormat if MIME[known].startswith(blob.media_type)), None)
+            if spec is None:
+                raise Broken(f"The provider made {blob.media_type}, which is no sound.", sent="yes")
+            sounds.append((blob, spec))
+        usage, tempo = Usage(characters=len(request.text)), float(submission.jobs[0].request.get(TEMPO, 1.0))
+        if len(sounds) == 1:
+            blob, spec = sounds[0]
+            audio = Audio(spec, self._tasks.blobs.read(blob), usage, tempo)
+        else:
+            audio = Audio(AudioSpec(AudioFormat.PCM), self._samples(sounds), usage, tempo)
         return await self._begun(audio, request.format, submission.served)
+
+    async def _samples(self, sounds: Sequence[tuple[Blob, AudioSpec]]) -> Any:
+        """Several sounds as one, decoded, so that they are encoded in one go."""
+        for blob, spec in sounds:
+            chunks = self._codec.convert(self._tasks.blobs.read(blob), spec, AudioFormat.PCM)
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            finally:
+                await chunks.aclose()
 
     async def _begun(self, audio: Audio, wished: AudioFormat, served: Served) -> Speech:
         """Wait for the first bytes, so that a failure before them can still be answered, or answered by another."""
@@ -126,6 +149,11 @@ class SpeechService:
             await chunks.aclose()
             raise
         return Speech(AudioSpec(wished, SAMPLE_RATE), chunks, audio.usage, served)
+
+
+def _shown(request: SpeechRequest) -> dict[str, Any]:
+    """What the rows of a call's tasks keep of it, and a retry is compared with."""
+    return {"prompt": request.text, "voice": request.voice or request.extra.get("voice"), "speed": request.speed}
 
 
 class _Faithful:

@@ -26,7 +26,7 @@ from gateway.services.deployments import Deployment
 from gateway.services.options import fit
 from gateway.services.served import Served
 from gateway.services.webhooks import Webhooks
-from providers.base.contract import TaskProvider, TaskRequest
+from providers.base.contract import Patient, TaskProvider, TaskRequest
 from providers.base.errors import ProviderError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ KEY_SECONDS = 24 * 3600
 """The same where the client gave an ``Idempotency-Key``."""
 
 SWEEP_SECONDS = 3600
+
+TEMPO = "tempo"
+"""In the rows of speech: how much faster than its sound it is to be played."""
 
 OUTPUT_CAP = 2 << 30
 """Bytes of the largest output that is kept."""
@@ -154,7 +157,7 @@ class TaskService:
         found = await self.store.same(caller.fingerprint, time.time() - caller.join)
         if not found:
             return None
-        if dict(found[0].request) != dict(shown):
+        if {**found[0].request, TEMPO: None} != {**shown, TEMPO: None}:
             raise InvalidRequest(
                 "This Idempotency-Key was used for another call. Give each call a key of its own.",
                 code="idempotency_key_reused",
@@ -206,27 +209,40 @@ class TaskService:
         return Submission(submitted, served)
 
     async def finished(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
-        """Wait for all of them. Raises ``TaskFailed`` or, after ``task_timeout`` seconds, ``Timeout``.
+        """Wait for all of them; where one of them fails, the others are cancelled.
 
+        Raises ``TaskFailed``, or ``Timeout`` after ``task_timeout`` seconds, or as many as the provider says.
         A waiter who is cancelled (his client has gone) leaves the tasks running, or cancels them where the config says
         ``on_disconnect: cancel``.
         """
+        provider = self._jobs.provider_of(jobs[0])
+        patience = provider.patience if isinstance(provider, Patient) else None
+        seconds = self._settings.task_timeout if patience is None else patience
+        waits = [asyncio.create_task(self._jobs.wait(job.id, seconds)) for job in jobs]
         try:
-            async with asyncio.timeout(self._settings.task_timeout):
-                ended = await asyncio.gather(*(self._jobs.wait(job.id, self._settings.task_timeout) for job in jobs))
+            async with asyncio.timeout(seconds):
+                for wait in asyncio.as_completed(waits):
+                    if (await wait).state is not State.COMPLETED:
+                        break
+                else:
+                    return tuple(wait.result() for wait in waits)
         except TimeoutError:
             ids = ", ".join(job.id for job in jobs)
-            raise Timeout(f"Not done after {self._settings.task_timeout:g} s; the task goes on ({ids}).") from None
+            raise Timeout(f"Not done after {seconds:g} s; the task goes on ({ids}).") from None
         except asyncio.CancelledError:
             if self._settings.on_disconnect == "cancel":
                 await asyncio.shield(self._cancel_all(jobs))
             raise
-        for job in ended:
-            if job.fault is not None:
-                raise TaskFailed(job.fault)
-            if job.state is State.CANCELLED:
-                raise InvalidRequest("The task was cancelled.", code="cancelled")
-        return tuple(ended)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        await self._cancel_all(jobs)
+        rows = [await self.store.get(job.id) for job in jobs]
+        fault = next((row.fault for row in rows if row is not None and row.fault is not None), None)
+        if fault is not None:
+            raise TaskFailed(fault)
+        raise InvalidRequest("The task was cancelled.", code="cancelled")
 
     async def cancel(self, job: Job) -> Job:
         """Stop one task at its vendor."""
@@ -258,9 +274,8 @@ class TaskService:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def _cancel_all(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            if (current := await self.store.get(job.id)) is not None:
-                await self._jobs.cancel(current)
+        rows = [await self.store.get(job.id) for job in jobs]
+        await asyncio.gather(*(self._jobs.cancel(row) for row in rows if row is not None))
 
 
 def _rows(

@@ -19,7 +19,8 @@ class SpeechRequest:
     """One ``/v1/audio/speech`` call, in OpenAI's words.
 
     ``voice`` is the caller's spelling, or the ``id`` of a voice object. ``format`` is what the caller wishes to hear in
-    the end: a hint, since the gateway converts. ``extra`` holds every field that OpenAI's reference does not know.
+    the end: a hint, since the gateway converts. ``extra`` holds every field that OpenAI's reference does not know, and
+    under ``voice`` an object that describes a voice in the vendor's own words (``voice`` itself is empty then).
     """
 
     text: str
@@ -211,3 +212,23 @@ class Remixer(Protocol):
 
     def remixed(self, task: str, prompt: str) -> VideoRequest:
         """What to ask for: the film of the finished ``task`` with ``prompt`` in place of its own. Calls nobody."""
+
+
+@runtime_checkable
+class SpeechTasks(Protocol):
+    """A ``TaskProvider`` of speech that leaves to the gateway what its vendor cannot do."""
+
+    def parts(self, request: SpeechRequest) -> Sequence[SpeechRequest]:
+        """``request`` as the tasks it takes, to be heard one after another; calls nobody.
+
+        The text is cut where it is longer than the vendor takes, and ``speed`` is the vendor's part of the asked one:
+        the gateway joins the sounds and does the rest of the speed, keeping the pitch.
+        """
+
+
+@runtime_checkable
+class Patient(Protocol):
+    """A ``TaskProvider`` that says how long a call should wait for its tasks."""
+
+    patience: float | None
+    """Seconds; ``None``: as long as the gateway's config says."""

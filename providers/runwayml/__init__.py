@@ -8,7 +8,7 @@ to users.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +21,7 @@ from providers.base.contract import (
     Failed,
     Provider,
     Readiness,
+    SpeechRequest,
     Submitted,
     TaskRequest,
     TaskState,
@@ -33,7 +34,7 @@ from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
 from providers.runwayml.models import MODELS, Image, Speech
-from providers.runwayml.requests import create
+from providers.runwayml.requests import create, parts
 
 API = "https://api.dev.runwayml.com"
 VERSION = "2024-11-06"
@@ -44,13 +45,25 @@ _DEADLINES = Deadlines(first_byte=60.0, idle=30.0, total=90.0)  # 60 s is what R
 # Runway's names for what the caller calls otherwise.
 _PARAMS = {"promptText": "prompt", "ratio": "size", "duration": "seconds", "promptImage": "input_reference"}
 
+_ASSETS = {"speech": "voice", "image": "referenceImages", "video": "input_reference"}
+
 
 class RunwaySettings(VendorSettings):
-    """``api_base`` with or without ``/v1``. ``poll_interval`` in seconds: Runway asks for five or more."""
+    """``api_base`` with or without ``/v1``. ``poll_interval`` in seconds: Runway asks for five or more.
+
+    ``polling_timeout``: seconds that a call waits for its tasks; they go on after that.
+    """
 
     api_key: SecretStr | None = None
     api_base: str | None = Field(None, pattern=r"^https?://[^\s/]+(/v1)?/?$")
     poll_interval: float = Field(5.0, ge=5.0, le=300.0)
+    polling_timeout: float | None = Field(
+        default_factory=lambda: os.environ.get("RUNWAYML_POLLING_TIMEOUT"),
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        validate_default=True,
+    )
 
 
 class Runway:
@@ -62,6 +75,7 @@ class Runway:
         kind = "speech" if isinstance(facts, Speech) else "image" if isinstance(facts, Image) else "video"
         self.makes = frozenset({kind})
         self.poll_interval = settings.poll_interval
+        self.patience = settings.polling_timeout
         self._wire = wire
         given = settings.api_base or os.environ.get("RUNWAYML_API_BASE") or API
         self._base = given.rstrip("/").removesuffix("/v1")
@@ -83,6 +97,10 @@ class Runway:
         """Raise what Runway would refuse; returns what it would make otherwise than asked."""
         return create(self._model, request).adjusted
 
+    def parts(self, request: SpeechRequest) -> Sequence[SpeechRequest]:
+        """Texts that are short enough, as fast as the model can."""
+        return parts(self._model, request)
+
     async def submit(self, request: TaskRequest) -> Submitted:
         """Make a task."""
         made = create(self._model, request)
@@ -93,7 +111,7 @@ class Runway:
                 error.sent = "maybe"
             raise
         if not reply.ok:
-            raise _refused(reply)
+            raise _refused(reply, self.makes)
         try:
             return Submitted(str(reply.json()["id"]))
         except (errors.BadAnswer, KeyError, TypeError):
@@ -106,7 +124,7 @@ class Runway:
         if reply.status == 404:
             return Failed(errors.Gone(f"{_NAME} no longer knows the task.", sent="yes"))
         if not reply.ok:
-            raise _refused(reply)
+            raise _refused(reply, self.makes)
         found = reply.json()
         if not isinstance(found, dict):
             raise errors.BadAnswer(f"{_NAME} answered with something that is no task.", sent="yes")
@@ -116,7 +134,7 @@ class Runway:
         """Stop it; what has not begun costs nothing. One that is gone already is fine."""
         reply = await self._call("DELETE", f"/v1/tasks/{quote(task, safe='')}")
         if not reply.ok and reply.status != 404:
-            raise _refused(reply)
+            raise _refused(reply, self.makes)
 
     async def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Reply:
         if self._key is None:
@@ -140,25 +158,30 @@ class Runway:
                     raise errors.BadAnswer(f"{_NAME} finished a task without an output.", sent="yes")
                 return Done(tuple(Address(each, self._trusted) for each in outputs), Usage())
             case "FAILED":
-                return Failed(_failure(str(found.get("failureCode") or ""), str(found.get("failure") or "")))
+                code, said = str(found.get("failureCode") or ""), str(found.get("failure") or "")
+                return Failed(_failure(code, said, self.makes))
             case "CANCELLED":
                 return Failed(errors.Broken(f"The task was cancelled at {_NAME}.", sent="yes"))
         raise errors.BadAnswer(f"{_NAME} answered with a state that nobody knows.", sent="yes")
 
 
-def _failure(code: str, said: str) -> errors.ProviderError:
-    """``failureCode`` by prefix, as Runway's list of them is open (https://docs.dev.runwayml.com/errors/task-failures)."""
+def _failure(code: str, said: str, makes: Collection[str]) -> errors.ProviderError:
+    """By the families of ``failureCode``, as Runway's list of codes is open.
+
+    Source: https://docs.dev.runwayml.com/errors/task-failures.
+    """
     text = f"{_NAME}: {clean(said) or 'the task failed'}"
-    if code.startswith(("SAFETY.", "INPUT_PREPROCESSING.SAFETY.")):
-        return errors.PolicyViolation(text, sent="yes")
-    if code.startswith("ASSET."):
-        return errors.Refused(text, sent="yes", param="input_reference")
-    if code.startswith("THIRD_PARTY."):
+    families = code.split(".")
+    if "SAFETY" in families[:2]:
+        return errors.PolicyViolation(text, sent="yes", param="input" if "speech" in makes else "prompt")
+    if families[0] == "ASSET":
+        return errors.Refused(text, sent="yes", param=next(_ASSETS[kind] for kind in makes))
+    if families[0] == "THIRD_PARTY":
         return errors.UpstreamDown(text, sent="yes")
     return errors.Broken(text, sent="yes")
 
 
-def _refused(reply: Reply) -> errors.ProviderError:
+def _refused(reply: Reply, makes: Collection[str]) -> errors.ProviderError:
     try:
         found = reply.json()
     except errors.BadAnswer:
@@ -172,7 +195,8 @@ def _refused(reply: Reply) -> errors.ProviderError:
     path = first.get("path") or [None]
     told = refusal(_NAME, reply.status, reply.headers, f"{said} {first.get('message') or ''}".strip())
     if isinstance(path, list) and path and isinstance(told, errors.Refused):
-        told.param = _PARAMS.get(str(path[0]), path[0] if isinstance(path[0], str) else None)
+        names = _PARAMS | {"promptText": "input"} if "speech" in makes else _PARAMS
+        told.param = names.get(str(path[0]), path[0] if isinstance(path[0], str) else None)
     if reply.status == 504:
         told.sent = "maybe"  # something in front of Runway gave up waiting for it
     return told
