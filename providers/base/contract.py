@@ -203,7 +203,7 @@ class TaskProvider(Protocol):
         """One look. Raises ``ProviderError`` where the look itself failed, which says nothing about the task."""
 
     async def cancel(self, task: str) -> None:
-        """Stop it, if it still runs. Harmless when it has ended."""
+        """Stop it, if it still runs. Harmless when it has ended, but the vendor may delete its outputs then."""
 
 
 @runtime_checkable

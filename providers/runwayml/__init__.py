@@ -58,7 +58,7 @@ class RunwaySettings(VendorSettings):
     api_base: str | None = Field(None, pattern=r"^https?://[^\s/]+(/v1)?/?$")
     poll_interval: float = Field(5.0, ge=5.0, le=300.0)
     polling_timeout: float | None = Field(
-        default_factory=lambda: os.environ.get("RUNWAYML_POLLING_TIMEOUT"),
+        default_factory=lambda: os.environ.get("RUNWAYML_POLLING_TIMEOUT") or None,
         gt=0,
         le=86_400,
         allow_inf_nan=False,
@@ -131,7 +131,7 @@ class Runway:
         return self._state(found)
 
     async def cancel(self, task: str) -> None:
-        """Stop it; what has not begun costs nothing. One that is gone already is fine."""
+        """Stop it; what has not begun costs nothing. Of one that has ended the outputs are deleted."""
         reply = await self._call("DELETE", f"/v1/tasks/{quote(task, safe='')}")
         if not reply.ok and reply.status != 404:
             raise _refused(reply, self.makes)
@@ -149,9 +149,8 @@ class Runway:
                 return Working(0.0)
             case "RUNNING":
                 progress = found.get("progress")
-                if isinstance(progress, int | float) and 0 <= progress <= 1:
-                    return Working(float(progress))
-                return Working(None)
+                known = isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 1
+                return Working(float(progress) if known else None)
             case "SUCCEEDED":
                 outputs = found.get("output")
                 if not isinstance(outputs, list) or not all(isinstance(each, str) for each in outputs) or not outputs:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from engines.text import pieces
+from engines.text import pieces, within
 
 LONG = "It was late. The old clock, which had stood there for a century, struck twelve; nobody heard it. "
 
@@ -80,3 +80,42 @@ def test_nothing_is_lost_and_limits_hold() -> None:
 
 def test_control_characters_become_spaces() -> None:
     assert cut("one\x00two\x1bthree") == ["one two three"]
+
+
+STORY = " ".join(f"This is sentence number {number}, and it is spoken calmly." for number in range(60))
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STORY,
+        STORY.replace("spoken", "\N{GRINNING FACE}" * 9),
+        "这是一个很长的句子。" * 300,
+        "word " * 900,
+        "x" * 3000,
+        "\N{GRINNING FACE}" * 1100,
+    ],
+)
+def test_pieces_within_a_hard_limit(text: str) -> None:
+    found = list(within(text, 1000))
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")
+    assert max(map(units, found)) <= 1000
+    assert len(found) <= 2 * (units(text) // 1000 + 1)
+
+
+def test_they_end_where_sentences_do_and_are_few() -> None:
+    found = list(within(STORY, 1000))
+    assert " ".join(found) == STORY
+    assert all(piece.endswith(".") for piece in found)
+    assert len(found) == -(-len(STORY) // 1000)
+
+
+def test_what_fits_stays_as_it_is() -> None:
+    assert list(within(" Hello.  There. ", 10)) == ["Hello.", "There."]
+    assert list(within(" Hello.  There. ", 16)) == [" Hello.  There. "]
+    assert list(within("", 10)) == []
+    assert list(within("\N{GRINNING FACE}" * 2, 1)) == ["\N{GRINNING FACE}"] * 2

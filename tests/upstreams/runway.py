@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import threading
 import time
@@ -140,7 +141,9 @@ class Task:
 
     def media(self) -> bytes:
         body = self.entry["body"]
-        return _media(self.kind, body.get("promptText", ""), body.get("ratio", "720:720"), int(body.get("duration", 5)))
+        ratio = body.get("ratio", "")
+        size = ratio if re.fullmatch(r"\d{3,}:\d{3,}", ratio) else "720:720"  # the others are "auto" or a shape
+        return _media(self.kind, body.get("promptText", ""), size, int(body.get("duration", 5)))
 
     def status(self, now: float) -> tuple[str, float]:
         """With the part that is done."""
