@@ -8,11 +8,12 @@ to users.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from providers.base import errors
 from providers.base.contract import (
@@ -57,13 +58,18 @@ class RunwaySettings(VendorSettings):
     api_key: SecretStr | None = None
     api_base: str | None = Field(None, pattern=r"^https?://[^\s/]+(/v1)?/?$")
     poll_interval: float = Field(5.0, ge=5.0, le=300.0)
-    polling_timeout: float | None = Field(
-        default_factory=lambda: os.environ.get("RUNWAYML_POLLING_TIMEOUT") or None,
-        gt=0,
-        le=86_400,
-        allow_inf_nan=False,
-        validate_default=True,
-    )
+    polling_timeout: float | None = Field(None, gt=0, le=86_400, validate_default=True)
+
+    @field_validator("polling_timeout", mode="before")
+    @classmethod
+    def _or_as_litellm_has_it(cls, given: object) -> object:
+        name = "RUNWAYML_POLLING_TIMEOUT"
+        variable = os.environ.get(name)
+        if given is not None or not variable:
+            return given
+        if not re.fullmatch(r"\d{1,5}(\.\d+)?", variable) or float(variable) == 0:
+            raise ValueError(f"${name} must be a number of seconds, not {variable[:40]!r}")
+        return float(variable)
 
 
 class Runway:
@@ -149,8 +155,9 @@ class Runway:
                 return Working(0.0)
             case "RUNNING":
                 progress = found.get("progress")
-                known = isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 1
-                return Working(float(progress) if known else None)
+                if isinstance(progress, int | float) and not isinstance(progress, bool) and 0 <= progress <= 1:
+                    return Working(float(progress))
+                return Working(None)
             case "SUCCEEDED":
                 outputs = found.get("output")
                 if not isinstance(outputs, list) or not all(isinstance(each, str) for each in outputs) or not outputs:
