@@ -86,6 +86,20 @@ async def test_what_goes_to_a_stranger_s_address_is_guarded() -> None:
             await wire.call(Exchange("Vendor", "POST", "https://example.com/", egress=Egress()))
 
 
+@pytest.mark.parametrize("size", [300_000, 3_000_000])
+async def test_a_large_body(size: int) -> None:
+    """Whole, with its length, once (and aiohttp has no warning about it: that would be an error here)."""
+    body = {"pictures": [{"uri": "é" * size}], "n": 1}
+    async with Upstream() as upstream, opened() as wire:
+        await wire.call(post(upstream, json=body))
+        await wire.call(post(upstream, json=None, data=b"\0" * size, headers={"Content-Type": "audio/x"}))
+        first, second = upstream.requests
+        assert first.json() == body
+        assert first.headers["content-type"] == "application/json"
+        assert int(first.headers["content-length"]) == len(first.body)
+        assert (second.body, second.headers["content-type"]) == (b"\0" * size, "audio/x")
+
+
 async def test_bytes_and_forms() -> None:
     async with Upstream() as upstream, opened() as wire:
         await wire.call(post(upstream, json=None, data=b"\0raw", headers={"Content-Type": "audio/x"}))
