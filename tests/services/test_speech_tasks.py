@@ -14,7 +14,7 @@ from engines.media import AudioFormat
 from gateway.build import Services, open_services
 from gateway.errors import TaskFailed, Timeout
 from gateway.jobs.job import State
-from gateway.services.tasks import NOBODY, Caller
+from gateway.services.tasks import Caller
 from providers.base.contract import (
     Done,
     Failed,
@@ -99,7 +99,7 @@ async def services(words: Words) -> AsyncIterator[Services]:
         yield opened
 
 
-async def say(services: Services, text: str, speed: float = 1.0, caller: Caller = NOBODY) -> bytes:
+async def say(services: Services, text: str, speed: float = 1.0, caller: Caller | None = None) -> bytes:
     speech = await services.speech.speak("words", SpeechRequest(text, "", AudioFormat.PCM, speed), caller)
     try:
         return b"".join([chunk async for chunk in speech.chunks])
@@ -149,7 +149,7 @@ async def test_the_first_failure_ends_the_others(words: Words, services: Service
 async def test_the_first_picture_that_fails_ends_the_others(words: Words, services: Services) -> None:
     tasks = services.images._tasks
     jobs = [
-        (await services.images.submit("pictures", ImageRequest(prompt), 1, NOBODY)).jobs[0]
+        (await services.images.submit("pictures", ImageRequest(prompt), 1, Caller())).jobs[0]
         for prompt in ("slow", "bad")
     ]
     with pytest.raises(TaskFailed, match="It broke"):
