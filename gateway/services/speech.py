@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Sequence
@@ -152,8 +154,11 @@ class SpeechService:
 
 
 def _shown(request: SpeechRequest) -> dict[str, Any]:
-    """What the rows of a call's tasks keep of it, and a retry is compared with."""
-    return {"prompt": request.text, "voice": request.voice or request.extra.get("voice"), "speed": request.speed}
+    """What the rows of a call's tasks keep of it, and a retry is compared with. Of a described voice it is a digest:
+    there may be a whole sound in it."""
+    described = json.dumps(request.extra["voice"], sort_keys=True) if "voice" in request.extra else ""
+    voice = f"sha256:{hashlib.sha256(described.encode()).hexdigest()}" if described else request.voice
+    return {"prompt": request.text, "voice": voice, "speed": request.speed}
 
 
 class _Faithful:

@@ -237,7 +237,7 @@ class TaskService:
             for each in waits:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        await self._cancel_all(jobs)
+        await asyncio.shield(self._cancel_all(jobs))
         rows = [await self.store.get(job.id) for job in jobs]
         fault = next((row.fault for row in rows if row is not None and row.fault is not None), None)
         if fault is not None:

@@ -12,7 +12,7 @@ import pytest
 from engines.codec import wav_header
 from engines.media import AudioFormat
 from gateway.build import Services, open_services
-from gateway.errors import TaskFailed, Timeout
+from gateway.errors import InvalidRequest, TaskFailed, Timeout
 from gateway.jobs.job import State
 from gateway.services.tasks import Caller
 from providers.base.contract import (
@@ -165,3 +165,18 @@ async def test_a_provider_s_patience_comes_before_the_config_s(words: Words, ser
         with pytest.raises(Timeout, match=r"Not done after 0\.05 s; the task goes on \(speech_\w+, speech_\w+\)"):
             await say(services, "slow low")
     assert words.cancelled == []
+
+
+async def test_a_row_holds_no_sound_that_came_with_the_call(words: Words, services: Services) -> None:
+    caller = Caller("anna", "/audio/speech", {"input": "low"}, "key", retry=True)
+    voices = [{"type": "reference", "sound": "data:audio/wav;base64," + "A" * 100_000 + end} for end in "ABA"]
+    asked = [SpeechRequest("low", "", extra={"voice": voice}) for voice in voices]
+    first = await services.speech.speak("words", asked[0], caller)
+    await first.chunks.aclose()
+    with pytest.raises(InvalidRequest, match="another call"):
+        await services.speech.speak("words", asked[1], caller)
+    again = await services.speech.speak("words", asked[2], caller)
+    await again.chunks.aclose()
+    assert len(words.sent) == 1
+    (row,) = await words.store.same(caller.fingerprint, 0)
+    assert len(str(row.request)) < 300
