@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.policy.routing import Routes
 from gateway.services.deployments import Deployment, mode
-from providers.base.contract import Readiness, SpeechProvider, Voice
+from providers.base.contract import Readiness, SpeechProvider, SpeechTasks, Voice
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Catalog:
         found: dict[str, tuple[Voice, tuple[str, ...]]] = {}
         for deployment in self._deployments:
             name = deployment.entry.model_name
-            if group in (None, name) and isinstance(deployment.provider, SpeechProvider):
+            if group in (None, name) and isinstance(deployment.provider, SpeechProvider | SpeechTasks):
                 for voice in deployment.provider.voices():
                     known = found.get(voice.id, (voice, ()))
                     if name not in known[1]:

@@ -225,6 +225,9 @@ class SpeechTasks(Protocol):
         the gateway joins the sounds and does the rest of the speed, keeping the pitch.
         """
 
+    def voices(self) -> Sequence[Voice]:
+        """The voices that can be asked for, the provider's own names first."""
+
 
 @runtime_checkable
 class Patient(Protocol):

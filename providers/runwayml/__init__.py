@@ -27,6 +27,7 @@ from providers.base.contract import (
     TaskRequest,
     TaskState,
     Usage,
+    Voice,
     Working,
 )
 from providers.base.exchange import Deadlines, Exchange, Reply
@@ -34,7 +35,7 @@ from providers.base.refusals import clean, refusal
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
-from providers.runwayml.models import MODELS, Image, Speech
+from providers.runwayml.models import MODELS, PRESETS, VOICES, Image, Speech
 from providers.runwayml.requests import create, parts
 
 API = "https://api.dev.runwayml.com"
@@ -106,6 +107,14 @@ class Runway:
     def parts(self, request: SpeechRequest) -> Sequence[SpeechRequest]:
         """Texts that are short enough, as fast as the model can."""
         return parts(self._model, request)
+
+    def voices(self) -> Sequence[Voice]:
+        """Runway's presets, then OpenAI's names, each with its preset. They speak every language of the model."""
+        facts = MODELS[self._model]
+        if not isinstance(facts, Speech) or facts.voice != "runway-preset":
+            return ()
+        named = {name: name for name in PRESETS} | VOICES
+        return [Voice(name, preset, "mul") for name, preset in named.items()]
 
     async def submit(self, request: TaskRequest) -> Submitted:
         """Make a task."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from engines.synthetic import labelled_picture
 from providers.runwayml import Runway as Adapter
 from tests.conftest import KEY
 from tests.serving import Running, config_of, serving
@@ -209,3 +211,21 @@ def test_a_size_may_be_called_ratio(runway: Runway, server: Running) -> None:
     assert ask(server, ratio="1280:720").status_code == 200
     assert runway.ledger[-1]["body"]["ratio"] == "1280:720"
     assert told(ask(server, ratio="1:1")) == (400, "invalid_value", "size")
+
+
+def test_an_edit_is_a_picture_with_a_reference(runway: Runway, server: Running) -> None:
+    png = labelled_picture("A lake", 64, 64)
+    files = {"image": ("lake.png", png, "image/png")}
+    form = {"model": "image", "prompt": "In winter", "size": "1280x720"}
+    answer = httpx.post(f"{server.base}/v1/images/edits", data=form, files=files, headers=HEADERS, timeout=60)
+    assert answer.status_code == 200, answer.text
+    (reference,) = runway.ledger[-1]["body"]["referenceImages"]
+    assert base64.b64decode(reference["uri"].removeprefix("data:image/png;base64,")) == png
+    masked = httpx.post(
+        f"{server.base}/v1/images/edits",
+        data=form,
+        files=files | {"mask": ("mask.png", png, "image/png")},
+        headers=HEADERS,
+        timeout=60,
+    )
+    assert told(masked)[::2] == (400, "mask")

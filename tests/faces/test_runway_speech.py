@@ -209,3 +209,16 @@ def test_voices_that_there_are_not(runway: Runway, server: Running, model: str, 
     answer = speak(server, model=model, voice=voice)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
     assert runway.requests == []
+
+
+def test_its_voices_are_listed(runway: Runway, server: Running) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    listed = httpx.get(f"{server.base}/v1/audio/voices", params={"model": "tts"}, headers=headers).json()
+    names = [voice["id"] for voice in listed["voices"]]
+    assert len(names) == 62
+    assert {"Maya", "Rachel", "alloy", "marin"} <= set(names)
+    assert [speak(server, voice=name, response_format="mp3").status_code for name in (names[0], names[-1])] == [
+        200,
+        200,
+    ]
+    assert not httpx.get(f"{server.base}/v1/audio/voices", params={"model": "cloned"}, headers=headers).json()["voices"]

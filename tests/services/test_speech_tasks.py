@@ -24,6 +24,7 @@ from providers.base.contract import (
     SpeechRequest,
     Submitted,
     TaskRequest,
+    Voice,
     Working,
 )
 from providers.base.errors import Broken
@@ -63,6 +64,9 @@ class Words:
 
     def parts(self, request: SpeechRequest) -> Sequence[SpeechRequest]:
         return [replace(request, text=word, speed=min(request.speed, 1.5)) for word in request.text.split()]
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("v", "V", "mul")]
 
     async def submit(self, request: TaskRequest) -> Submitted:
         self.rows.append([job.state for job in await self.store.unfinished()])
