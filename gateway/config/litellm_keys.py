@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TOP = frozenset(
     """
-    agent_list assistant_settings callback_settings credential_list files_settings finetune_settings guardrails
+    agent_list assistant_settings callback_settings credential_list files_settings finetune_settings
     mcp_servers mcp_tools policies policy_attachments prompts search_tools vector_store_registry worker_registry
     """.split()
 )
@@ -185,6 +185,22 @@ LITELLM = ROUTER | frozenset(
     tag_budget_config telemetry turn_off_message_logging ui_theme_config upperbound_key_generate_params
     use_chat_completions_url_for_anthropic_messages user_url_allowed_hosts user_url_validation
     vector_store_registry
+    """.split()
+)
+
+# guardrails[]: the entry, and litellm_params whatever the kind of guard.
+GUARDRAIL = frozenset("guardrail_id guardrail_info".split())
+
+GUARDRAIL_PARAMS = frozenset(
+    """
+    additional_provider_specific_params api_base api_endpoint api_key credentials custom_code detect_secrets_config
+    end_session_after_n_fails experimental_use_latest_role_message_only extra_headers fail_on_error guard_name
+    location mask_request_content mask_response_content model on_sensitive_data on_violation
+    realtime_violation_message sensitive_data_route_to_model severity_threshold skip_system_message_in_guardrail
+    skip_tool_message_in_guardrail sticky_session_routing template_id unreachable_fallback
+    violation_message_template
+    mask_pii_fail_closed mock_redacted_text output_parse_pii presidio_analyzer_api_base presidio_anonymizer_api_base
+    presidio_language
     """.split()
 )
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from gateway.config import litellm_keys
 from gateway.config.entries import Vendors, read_models
 from gateway.config.groups import read_aliases, read_fallbacks
+from gateway.config.guardrails import read_guardrails
 from gateway.config.model import Config
 from gateway.config.reading import Reading, environment
 from gateway.config.report import Report
@@ -22,6 +23,7 @@ _SECTIONS = (
     "general_settings",
     "router_settings",
     "litellm_settings",
+    "guardrails",
     "environment_variables",
 )
 
@@ -52,6 +54,7 @@ def parse_config(
     general = read_general(reading, sections.get("general_settings"))
     router = read_router(reading, sections.get("router_settings"))
     litellm = read_litellm(reading, sections.get("litellm_settings"))
+    guardrails = read_guardrails(reading, sections.get("guardrails"), Path(path).parent)
     # Without a single name every other one would be unknown.
     aliases = read_aliases(report, router, names) if names else {}
     fallbacks = read_fallbacks(report, router, litellm, aliases, names) if names else {}
@@ -62,6 +65,7 @@ def parse_config(
         litellm=litellm,
         aliases=MappingProxyType(aliases),
         fallbacks=MappingProxyType(fallbacks),
+        guardrails=guardrails,
         warnings=report.finish(),
         path=Path(path),
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr
 
+from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
 from gateway.config.shapes import Unfit
 from providers.base.settings import VendorSettings
@@ -146,5 +147,6 @@ class Config:
     litellm: LitellmSettings = field(default_factory=LitellmSettings)
     aliases: Mapping[str, str] = field(default_factory=_nothing)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    guardrails: tuple[Guardrail, ...] = ()
     warnings: tuple[Problem, ...] = ()
     path: Path = Path("config.yaml")
