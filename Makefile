@@ -46,5 +46,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,kokoro]'
+	$(PIP) --editable '.[dev,guards,kokoro,pii]'
 	touch $@

@@ -22,6 +22,7 @@ from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
 from gateway.services.catalog import Catalog
 from gateway.services.deployments import Deployment, open_deployments, routes
+from gateway.services.guards import Guards
 from gateway.services.images import ImageService
 from gateway.services.keeping import keeper
 from gateway.services.speech import SpeechService
@@ -52,7 +53,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
     """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet.
 
     Tasks and outputs are kept in the folder ``data``, which is made only where a deployment needs it; ``None`` keeps
-    them in memory. Raises ``DataFolderError``.
+    them in memory. Raises ``DataFolderError`` or ``HookError``.
     """
     async with AsyncExitStack() as stack:
         resources = Resources()
@@ -72,11 +73,14 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         await webhooks.start()
         tasks = TaskService(table, jobs, store, blobs, config, webhooks)
         stack.push_async_callback(tasks.close)
+        guards = Guards(config.guardrails)
+        stack.callback(guards.close)
+        await guards.load()
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
         yield Services(
-            SpeechService(table, codec, tasks, drop_params=config.litellm.drop_params),
-            ImageService(tasks),
-            VideoService(tasks),
+            SpeechService(table, codec, tasks, guards, drop_params=config.litellm.drop_params),
+            ImageService(tasks, guards),
+            VideoService(tasks, guards),
             Catalog(deployments, table, listed),
             blobs,
             secret,

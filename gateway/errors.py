@@ -40,6 +40,24 @@ class Unauthorized(GatewayError):
     code = "invalid_api_key"
 
 
+class ContentRefused(InvalidRequest):
+    """400: a guard of the config refuses a text. ``why`` must not quote the text."""
+
+    code = "content_policy_violation"
+
+    def __init__(self, guard: str, param: str, why: str = "") -> None:
+        super().__init__(f"The guardrail '{guard}' refuses '{param}'{f': {why}' if why else ''}.", param=param)
+
+
+class GuardFailed(GatewayError):
+    """500: a guard of the config failed or took too long, so nobody was asked."""
+
+    code = "guardrail_failed"
+
+    def __init__(self, guard: str) -> None:
+        super().__init__(f"The guardrail '{guard}' failed, so this call was not made. The gateway's log has more.")
+
+
 class Forbidden(GatewayError):
     """403: not from there."""
 

@@ -52,9 +52,10 @@ class Record:
     """One call. ``id`` is its request id, ``at`` its begin since the epoch, ``started`` on the monotonic clock.
 
     ``model`` is the name that was asked for; ``group``, ``deployment`` and ``provider`` are what answered. ``batch``
-    joins it to its jobs; ``joined``: it is a client's retry, which another record has paid for. ``first_byte`` is
-    seconds until the first byte of the body was sent. ``status`` is 0 where no answer had begun; ``code`` is that of
-    its error, or ``client_gone``; ``outcome`` says the same in words, for the log.
+    joins it to its jobs; ``guardrails`` are those that looked at its texts; ``joined``: it is a client's retry, which
+    another record has paid for. ``first_byte`` is seconds until the first byte of the body was sent. ``status`` is 0
+    where no answer had begun; ``code`` is that of its error, or ``client_gone``; ``outcome`` says the same in words,
+    for the log.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Record:
     deployment: str = ""
     provider: str = ""
     batch: str = ""
+    guardrails: tuple[str, ...] = ()
     joined: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     used: Used = field(default_factory=Used)

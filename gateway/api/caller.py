@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
 from gateway.api.auth import KeyCheck
 from gateway.api.http import Call
 from gateway.services.tasks import Caller
 
 
-def caller(keys: KeyCheck, call: Call, content: object) -> Caller:
-    """``content`` is the body, as JSON or parsed.
+def _listed(value: object) -> object:
+    """A form has no lists but for ``name[]``: there one text holds the names, with commas."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+Guardrails = Annotated[
+    Annotated[tuple[Annotated[str, Field(strict=True, min_length=1, max_length=256)], ...], Field(max_length=100)]
+    | None,
+    BeforeValidator(_listed),
+    Field(description="Guards of the config to apply, beside those that always are."),
+]
+"""The field ``guardrails`` of a body: for the gateway, never for a provider."""
+
+
+def caller(keys: KeyCheck, call: Call, content: object, guardrails: Guardrails = None) -> Caller:
+    """``content`` is the body, as JSON or parsed; ``guardrails`` those that it asks for.
 
     A retry is what carries the ``Idempotency-Key`` of an earlier call, or what an official SDK of OpenAI's says is one
     (``x-stainless-retry-count``); those send no key of their own.
@@ -18,4 +36,5 @@ def caller(keys: KeyCheck, call: Call, content: object) -> Caller:
     key = given.get(b"idempotency-key", b"").decode("latin-1").strip()
     count = given.get(b"x-stainless-retry-count", b"0").strip()
     retry = bool(key) or (count.isdigit() and int(count) > 0)
-    return Caller(keys.owner(headers), call.scope["path"].removeprefix("/v1"), content, key, retry, call.record)
+    route = call.scope["path"].removeprefix("/v1")
+    return Caller(keys.owner(headers), route, content, key, retry, guardrails or (), call.record)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
-from gateway.api.caller import caller
+from gateway.api.caller import Guardrails, caller
 from gateway.api.errors import error_body, invalid
 from gateway.api.forms import read_fields, truth, whole
 from gateway.api.http import Call, send_json
@@ -41,6 +41,7 @@ class ImageBody(BaseModel):
     response_format: Literal["url", "b64_json"] | None = Field(None, description="Default: url.")
     output_format: Literal["png", "jpeg", "webp"] | None = None
     stream: Annotated[bool, Field(strict=True)] | None = None
+    guardrails: Guardrails = None
     partial_images: Annotated[int, Field(strict=True, ge=0, le=3)] | None = Field(None, description="None are made.")
 
     def request(self) -> ImageRequest:
@@ -107,7 +108,7 @@ class ImageRoutes:
 
     async def _answer(self, call: Call, body: ImageBody, request: ImageRequest, content: object) -> None:
         call.record.kind, call.record.model = "image", body.model
-        who = caller(self._keys, call, content)
+        who = caller(self._keys, call, content, body.guardrails)
         async with while_connected(call):
             service = self._service()
             submission = await service.submit(body.model, request, body.n or 1, who)

@@ -18,9 +18,9 @@ def served_headers(served: Served) -> list[Header]:
     if served.adjusted:
         told = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
         headers.append((b"x-media-gateway-adjusted-params", told))
-    return [(name, _plain(value)) for name, value in headers]
+    return [(name, plain(value)) for name, value in headers]
 
 
-def _plain(value: str) -> bytes:
+def plain(value: str) -> bytes:
     """A name from the config or the body may hold anything, line ends too; a header holds printable ASCII."""
     return re.sub(r"[^\x20-\x7e]", "?", value[:500]).encode("ascii")

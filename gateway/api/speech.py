@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from engines.media import SAMPLE_RATE, AudioFormat, content_type
 from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
-from gateway.api.caller import caller
+from gateway.api.caller import Guardrails, caller
 from gateway.api.errors import error_body, invalid
 from gateway.api.http import Call, Endpoint
 from gateway.api.served import served_headers
@@ -62,6 +62,7 @@ class SpeechBody(BaseModel):
     response_format: AudioFormat | None = Field(None, description="Default: mp3.")
     speed: Annotated[float, Field(strict=True, ge=0.25, le=4.0)] | None = Field(None, description="Default: 1.")
     stream_format: Literal["audio", "sse"] | None = Field(None, description="Default: audio.")
+    guardrails: Guardrails = None
 
     @field_validator("input")
     @classmethod
@@ -96,7 +97,7 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             raise invalid(error) from None
         call.record.kind, call.record.model = "speech", body.model
         async with while_connected(call):
-            who = caller(keys, call, raw)
+            who = caller(keys, call, raw, body.guardrails)
             speech = await service().speak(body.model, body.request(), who)
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.api.auth import KeyCheck
-from gateway.api.caller import caller
+from gateway.api.caller import Guardrails, caller
 from gateway.api.catalog import RequireKey
 from gateway.api.forms import read_fields, whole
 from gateway.api.http import Call, send_json
@@ -49,6 +49,7 @@ class VideoBody(BaseModel):
     ratio: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = Field(
         None, description="The same as `size`, as some vendors write it: 1280:720."
     )
+    guardrails: Guardrails = None
     input_reference: Any = Field(None, description="A file, an address, a data: URI or {image_url}.")
 
     def request(self) -> VideoRequest:
@@ -152,7 +153,7 @@ class VideoRoutes:
         """``POST /v1/videos``, JSON or a form. The plain ASGI endpoint."""
         body, content = await read_fields(call, self._settings, VideoBody)
         call.record.kind, call.record.model = "video", body.model
-        who = caller(self._keys, call, content)
+        who = caller(self._keys, call, content, body.guardrails)
         submission = await self._service().create(body.model, body.request(), who)
         await send_json(call.send, 200, video_object(submission.jobs[0]), served_headers(submission.served))
 

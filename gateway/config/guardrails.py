@@ -129,7 +129,9 @@ def _read(reading: Reading, place: Place, data: Any, folder: Path) -> Guardrail 
     settings = _settings(reading, where, common.guardrail, rest, folder)
     if isinstance(settings, HookSettings):
         settings = HookSettings(settings.path, folder, settings.params, "pre_call" not in modes)
-    return settings and Guardrail(entry.guardrail_name, common.default_on, common.timeout, settings)
+    if settings is None:
+        return None
+    return Guardrail(entry.guardrail_name, common.default_on, common.timeout, settings)
 
 
 def _modes(reading: Reading, place: Place, given: Any) -> list[str] | None:

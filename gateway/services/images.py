@@ -14,6 +14,7 @@ from gateway.blobs.memory import Once
 from gateway.blobs.store import Blob
 from gateway.errors import NotFound
 from gateway.jobs.job import Job
+from gateway.services.guards import Guards
 from gateway.services.keeping import OUTPUT_CAP
 from gateway.services.served import Served
 from gateway.services.tasks import Caller, Submission, TaskService
@@ -33,11 +34,13 @@ class Pictures:
 class ImageService:
     """``generate`` for the server and for programs alike."""
 
-    def __init__(self, tasks: TaskService) -> None:
+    def __init__(self, tasks: TaskService, guards: Guards) -> None:
         self._tasks = tasks
+        self._guards = guards
 
     async def submit(self, model: str, request: ImageRequest, n: int, caller: Caller) -> Submission:
-        """Hand ``n`` tasks over. Raises what ``TaskService.submit`` raises."""
+        """Hand ``n`` tasks over. Raises what ``Guards.screen`` and ``TaskService.submit`` raise."""
+        request = await self._guards.screen(model, request, caller)
         shown: dict[str, object] = {"prompt": request.prompt, "size": request.size, "n": n}
         if request.references:
             shown["references"] = await asyncio.to_thread(_digest, request)

@@ -16,6 +16,7 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.policy.routing import Candidate, Routes
 from gateway.services.deployments import Deployment
+from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
 from gateway.services.tasks import TEMPO, Caller, Submission, TaskService
@@ -45,21 +46,29 @@ class SpeechService:
     """``speak`` for the server and for programs alike."""
 
     def __init__(
-        self, routes: Routes[Deployment], codec: Codec, tasks: TaskService, *, drop_params: bool = False
+        self,
+        routes: Routes[Deployment],
+        codec: Codec,
+        tasks: TaskService,
+        guards: Guards,
+        *,
+        drop_params: bool = False,
     ) -> None:
         self._routes = routes
         self._codec = codec
         self._tasks = tasks
+        self._guards = guards
         self._drop_params = drop_params
 
     async def speak(self, model: str, request: SpeechRequest, caller: Caller | None = None) -> Speech:
         """The first deployment of ``model`` that starts to speak.
 
         ``request.voice`` may be empty: then the deployment's own ``voice`` is used. Raises ``UnknownModel``,
-        ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked; where that makes tasks, also what
-        ``TaskService.finished`` raises.
+        ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked; also what ``Guards.screen`` raises
+        and, where tasks are made, ``TaskService.finished``.
         """
         caller = caller or Caller()
+        request = await self._guards.screen(model, request, caller)
         if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
             return await self._from_tasks(joined, request)
         candidates = self._routes.candidates(model)

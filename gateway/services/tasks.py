@@ -58,14 +58,15 @@ _FORMS: Mapping[str, Sequence[str]] = {
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
-    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. What becomes of it is
-    written into ``record``."""
+    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. ``guardrails`` are
+    the guards it asks for. What becomes of it is written into ``record``."""
 
     owner: str = ""
     route: str = ""
     content: object = None
     key: str = ""
     retry: bool = False
+    guardrails: tuple[str, ...] = ()
     record: Record = field(default_factory=lambda: Record("", ""))
 
     @property

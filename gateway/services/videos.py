@@ -14,6 +14,7 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
+from gateway.services.guards import Guards
 from gateway.services.tasks import OUTPUT_CAP, Caller, Submission, TaskService
 from providers.base.contract import Remixer, VideoRequest
 from providers.base.errors import Broken
@@ -53,12 +54,14 @@ def _completed(job: Job) -> None:
 class VideoService:
     """Everything that ``/v1/videos`` does. Another key's video is as if it were not there."""
 
-    def __init__(self, tasks: TaskService) -> None:
+    def __init__(self, tasks: TaskService, guards: Guards) -> None:
         self._tasks = tasks
+        self._guards = guards
         self._drawing = asyncio.Lock()  # one film is decoded at a time, and each once
 
     async def create(self, model: str, request: VideoRequest, caller: Caller) -> Submission:
-        """Hand the task over. Raises what ``TaskService.submit`` raises."""
+        """Hand the task over. Raises what ``Guards.screen`` and ``TaskService.submit`` raise."""
+        request = await self._guards.screen(model, request, caller)
         shown = {"prompt": request.prompt, "size": request.size, "seconds": request.seconds}
         return await self._tasks.submit(model, "video", [request], shown, caller)
 

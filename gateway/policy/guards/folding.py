@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _LONGEST = 30
-"""Marks on one letter that are looked at together (the Stream-Safe Text Format of UAX 15): sorting them is quadratic."""
+"""Marks on one letter that are looked at together (as in UAX 15, Stream-Safe Text Format): sorting is quadratic."""
 
 _UNSEEN = {0x034F, *range(0xFE00, 0xFE10)}
 """The grapheme joiner and the variation selectors, which Unicode counts as marks."""

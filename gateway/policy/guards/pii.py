@@ -30,15 +30,13 @@ def recognizers() -> Mapping[str, type[Any]]:
     # Its own would fetch the list of domain endings from the network at the first address, and again each day.
     endings = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
 
-    class Email(predefined_recognizers.EmailRecognizer):  # type: ignore[misc,name-defined]  # not typed
+    class Email(predefined_recognizers.EmailRecognizer):  # type: ignore[misc]  # not typed
         def validate_result(self, pattern_text: str) -> bool:
             return bool(endings(pattern_text).suffix)
 
     found: dict[str, type[Any]] = {}
     for kind in vars(predefined_recognizers).values():
-        if isinstance(kind, type) and issubclass(
-            kind, (PatternRecognizer, predefined_recognizers.PhoneRecognizer)
-        ):
+        if isinstance(kind, type) and issubclass(kind, (PatternRecognizer, predefined_recognizers.PhoneRecognizer)):
             (entity,) = kind(supported_language="en").supported_entities
             found.setdefault(entity, kind)
     found["EMAIL_ADDRESS"] = Email
