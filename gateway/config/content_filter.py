@@ -104,9 +104,11 @@ def _items(reading: Reading, place: Place, data: Any, shape: Any) -> list[Any] |
         got = reading.report.shown(place, data)
         reading.report.error(place, f"must be a list, got {got}", "write one `- ` for each")
         return None
-    found = [
-        reading.fill(shape, (*place, index), reading.mapping((*place, index), item)) for index, item in enumerate(data)
-    ]
+    found = []
+    for index, item in enumerate(data):
+        where = (*place, index)
+        written = reading.mapping(where, item)
+        found.append(reading.fill(shape, where, written) if isinstance(item, dict) else None)
     return None if None in found else found
 
 

@@ -108,8 +108,8 @@ def _read(reading: Reading, place: Place, data: Any, folder: Path) -> Guardrail 
     acted = ("guardrail_name", "litellm_params")
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.GUARDRAIL)
     if not written:
-        hint = "write `guardrail_name:` and `litellm_params:`"
-        reading.report.error(place, "is not a guardrail", hint)
+        if isinstance(data, dict):
+            reading.report.error(place, "is not a guardrail", "write `guardrail_name:` and `litellm_params:`")
         return None
     entry = reading.part(_Entry, place, written)
     where = (*place, "litellm_params")

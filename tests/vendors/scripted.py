@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from PIL import Image
 
 from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.speech import Voice
-from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Usage
+from providers.base.contract import (
+    Audio,
+    Done,
+    Made,
+    Provider,
+    Readiness,
+    SpeechRequest,
+    Submitted,
+    TaskRequest,
+    TaskState,
+    Usage,
+)
 from providers.base.errors import Broken, Busy, Refused, Unavailable
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
@@ -66,7 +80,9 @@ class Silent(Stream):
 
 
 class Scripted:
-    """One model of the vendor."""
+    """One model of the vendor. ``asked`` are the requests that reached it."""
+
+    asked: ClassVar[list[TaskRequest]] = []
 
     def __init__(self, model: str, settings: ScriptedSettings) -> None:
         self.model, self.settings = model, settings
@@ -84,6 +100,7 @@ class Scripted:
         return [Voice("v", "V", "en")]
 
     async def speech(self, request: SpeechRequest) -> Audio:
+        Scripted.asked.append(request)
         if self.model in FAULTS:
             raise FAULTS[self.model]
         return self._audio(request)
@@ -109,6 +126,34 @@ class Scripted:
         return Audio(spec, Stream(chunks), Usage(characters=len(request.text), input_tokens=7, output_tokens=9))
 
 
+class Errand:
+    """Makes pictures and films as tasks: a grey dot, at the first look."""
+
+    makes = frozenset({"image", "video"})
+    poll_interval = 0.02
+
+    def readiness(self) -> Readiness:
+        return Readiness("ready")
+
+    def warm(self) -> None:
+        return
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        return {}
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        Scripted.asked.append(request)
+        return Submitted("1")
+
+    async def poll(self, task: str) -> TaskState:
+        file = io.BytesIO()
+        Image.new("L", (1, 1)).save(file, "png")
+        return Done((Made(file.getvalue(), "image/png"),))
+
+    async def cancel(self, task: str) -> None:
+        return
+
+
 class Mute:
     """A model that makes something else."""
 
@@ -120,7 +165,7 @@ class Mute:
 
 
 async def _open(model: str, settings: ScriptedSettings, _resources: Resources) -> Provider:
-    return Mute() if model == "mute" else Scripted(model, settings)
+    return {"mute": Mute, "errand": Errand}.get(model, lambda: Scripted(model, settings))()
 
 
 VENDOR = Vendor(name="scripted", models={"*": Facts("audio_speech", ScriptedSettings)}, open=_open)
