@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from gateway.config import GeneralSettings
+from gateway.config.content_filter import ContentFilterSettings
+from gateway.config.guardrails import LengthSettings, PiiSettings
 from gateway.config.model import LitellmSettings, RouterSettings
+from gateway.policy.guards.patterns import PREBUILT
 from providers.base import registry
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +20,13 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("key", [*GeneralSettings.model_fields, *RouterSettings.__slots__, *LitellmSettings.__slots__])
 def test_every_setting_is_described(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/config.md").read_text() or key == "hidden"
+
+
+@pytest.mark.parametrize("shape", [ContentFilterSettings, LengthSettings, PiiSettings])
+def test_every_setting_of_a_guard_is_described(shape: type[BaseModel]) -> None:
+    text = (ROOT / "docs/guardrails.md").read_text()
+    assert all(f"`{key}`" in text for key in shape.model_fields)
+    assert all(f"`{name}`" in text for name in PREBUILT)
 
 
 def test_every_parameter_of_a_vendor_is_described() -> None:

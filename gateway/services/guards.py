@@ -72,9 +72,8 @@ class Guards:
         return _with(request, texts)
 
     def _chosen(self, wished: Sequence[str]) -> Iterator[Guardrail]:
-        known = {guard.name for guard in self._guardrails}
         for name in wished:
-            if name not in known:
+            if not any(guard.name == name for guard in self._guardrails):
                 raise InvalidRequest(f"There is no guardrail '{name[:200]}'.", param="guardrails")
         for guard in self._guardrails:
             if guard.name in self._hooks and (guard.default_on or guard.name in wished):

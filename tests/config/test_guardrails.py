@@ -76,6 +76,17 @@ def test_presidio() -> None:
     assert [warning.where for warning in config.warnings] == ["guardrails[0].litellm_params.presidio_language"]
 
 
+def test_the_documented_example(tmp_path: Path) -> None:
+    pytest.importorskip("re2")
+    pytest.importorskip("presidio_analyzer")
+    page = (Path(__file__).parents[2] / "docs/guardrails.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "my_module.py").touch()
+    config = read(ONE.replace("guardrails:\n", example), tmp_path)
+    assert [guard.name for guard in config.guardrails] == ["words", "no-novels", "personal-data", "mine"]
+    assert config.warnings == ()
+
+
 def test_hooks(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("raise AssertionError('reading a config runs no code')")
     (tmp_path / "package").mkdir()

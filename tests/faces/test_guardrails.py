@@ -106,8 +106,8 @@ def test_guards_by_name(client: openai.OpenAI, make, field: str) -> None:
     assert caught.value.code == "content_policy_violation"
     assert "it has 37 characters, and may have 20" in caught.value.message
     assert caught.value.response.headers[APPLIED] == "words,short"
-    for wrong, what in ((["other"], "There is no guardrail 'other'"), ([5], "guardrails"), ([{"a": {}}], "guardrails")):
-        with pytest.raises(openai.BadRequestError, match=what) as caught:
+    for wrong in (["other"], [5], ["short", ""]):
+        with pytest.raises(openai.BadRequestError, match="guardrail") as caught:
             make(client, "Short", extra_body={"guardrails": wrong})
         assert str(caught.value.param).startswith("guardrails")
     assert len(scripted.Scripted.asked) == 3
