@@ -50,7 +50,9 @@ def test_words_within_words_are_all_found() -> None:
     assert found == {"she", "he", "hers", "she sells", "sells shells", "shells"}
 
 
-@pytest.mark.parametrize("text", ["Plain text.", "Ｆｕｌｌ ﬁnd e\u0301 \u200b", "한글 ᄒ\u1161\u11ab é\u0316\u0315", ""])
+@pytest.mark.parametrize(
+    "text", ["Plain text.", "Ｆｕｌｌ ﬁnd e\u0301 \u200b", "한글 ᄒ\u1161\u11ab é\u0316\u0315", ""]
+)
 def test_folding_is_unicode_s_and_knows_the_way_back(text: str) -> None:
     seen = "".join(character for character in text if unicodedata.category(character) != "Cf")
     folded = fold(text, words=False)
@@ -149,9 +151,7 @@ class TestPii:
         monkeypatch.setattr(socket, "getaddrinfo", no)
         guard = Pii({"EMAIL_ADDRESS": "MASK", "PHONE_NUMBER": "MASK", "CREDIT_CARD": "BLOCK"}, {})
         text = "Mail jo@example.co.uk or jo\u200be@example.com, call +1 212 555 0123, not x@y.nosuchending."
-        assert guard(text) == (
-            "Mail <EMAIL_ADDRESS> or <EMAIL_ADDRESS>, call <PHONE_NUMBER>, not x@y.nosuchending."
-        )
+        assert guard(text) == ("Mail <EMAIL_ADDRESS> or <EMAIL_ADDRESS>, call <PHONE_NUMBER>, not x@y.nosuchending.")
         with pytest.raises(Refusal) as caught:
             guard("My card is 4111 1111 1111 1111.")
         assert str(caught.value) == "it holds personal data (CREDIT_CARD)"

@@ -136,7 +136,9 @@ guardrails:
 
 
 def entry(path: str, mode: str = "pre_call", more: str = "") -> str:
-    return f"  - guardrail_name: mine\n    litellm_params: {{guardrail: {path}, mode: {mode}, default_on: true{more}}}\n"
+    return (
+        f"  - guardrail_name: mine\n    litellm_params: {{guardrail: {path}, mode: {mode}, default_on: true{more}}}\n"
+    )
 
 
 async def run(folder: Path, guards: str, request: object, caller: Caller | None = None) -> Record:
