@@ -93,6 +93,7 @@ class RemixBody(BaseModel):
     model_config = ConfigDict(extra="forbid", title="CreateVideoRemixRequest")
 
     prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
+    guardrails: Guardrails = None
 
 
 class _SourceBody(BaseModel):
@@ -187,7 +188,8 @@ class VideoRoutes:
         await service.get(video_id, self._keys.owner(request.scope["headers"]))
         body, content = await read_fields(call, self._settings, RemixBody)
         call.record.kind = "video"
-        submission = await service.remix(video_id, body.prompt, caller(self._keys, call, content))
+        who = caller(self._keys, call, content, body.guardrails)
+        submission = await service.remix(video_id, body.prompt, who)
         headers = {name.decode(): value.decode() for name, value in served_headers(submission.served)}
         return JSONResponse(video_object(submission.jobs[0]), headers=headers)
 

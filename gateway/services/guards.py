@@ -56,16 +56,17 @@ class Guards:
         """Let go of the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def screen(self, model: str, request: R, caller: Caller) -> R:
+    async def screen(self, model: str, request: R, caller: Caller, call_type: str = "") -> R:
         """``request`` with its texts as they may pass on; who looked at them stands in the caller's record.
 
+        ``call_type`` is LiteLLM's word for the call, where the request does not tell.
         Raises ``ContentRefused``, ``GuardFailed``, or ``InvalidRequest`` for a guard that there is not.
         """
         chosen = list(self._chosen(caller.guardrails))
         if not chosen:
             return request
-        texts, call_type = _texts(request)
-        asked = Asked(model, call_type, caller.record.who)
+        texts, usual = _texts(request)
+        asked = Asked(model, call_type or usual, caller.record.who)
         for guard in chosen:
             caller.record.guardrails = (*caller.record.guardrails, guard.name)
             texts = await self._ask(guard, texts, asked)

@@ -72,6 +72,7 @@ class VideoService:
         """
         job = await self.get(video, caller.owner)
         caller.record.model = job.model
+        prompt = (await self._guards.screen(job.model, VideoRequest(prompt), caller, "avideo_remix")).prompt
         candidate = self._tasks.holder(job)
         if candidate is None or not isinstance(candidate.deployment.provider, Remixer):
             raise unsupported(job.model, "remix")

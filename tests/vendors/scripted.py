@@ -23,6 +23,7 @@ from providers.base.contract import (
     TaskRequest,
     TaskState,
     Usage,
+    VideoRequest,
 )
 from providers.base.errors import Broken, Busy, Refused, Unavailable
 from providers.base.settings import VendorSettings
@@ -140,6 +141,9 @@ class Errand:
 
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         return {}
+
+    def remixed(self, task: str, prompt: str) -> VideoRequest:
+        return VideoRequest(prompt)
 
     async def submit(self, request: TaskRequest) -> Submitted:
         Scripted.asked.append(request)
