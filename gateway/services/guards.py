@@ -30,7 +30,7 @@ R = TypeVar("R", bound=TaskRequest)
 THREADS = 4
 """Of guards that take long: what waits for one of them is a call, whose guard has a timeout."""
 
-AT_ONCE = 1000
+AT_ONCE = 500
 """Characters that the quick guards look at on the event loop: under a millisecond."""
 
 

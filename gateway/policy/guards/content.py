@@ -26,9 +26,10 @@ class ContentFilter:
 
     def __call__(self, text: str) -> str:
         """A ``TextGuard``."""
-        for _ in self.blocked_words.find(text):
+        folded = fold(text, words=True)
+        for _ in self.blocked_words.find(folded):
             raise Refusal
-        spans: list[Span] = [(start, end, self.tag) for start, end in self.hidden_words.find(text)]
+        spans: list[Span] = [(start, end, self.tag) for start, end in self.hidden_words.find(folded)]
         if self.blocked_patterns or self.hidden_patterns:
             folded = fold(text, words=False)
             if any(pattern.found(folded) for pattern in self.blocked_patterns):

@@ -6,9 +6,12 @@ accents; characters that are not seen (zero-width spaces, soft hyphens) are left
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_ODD_SPACE = re.compile(r"\s\s|[^\S ]")
 
 _LONGEST = 30
 """Marks on one letter that are looked at together (as in UAX 15, Stream-Safe Text Format): sorting is quadratic."""
@@ -34,8 +37,8 @@ class Folded:
 
 def fold(text: str, *, words: bool) -> Folded:
     """``text`` folded, in linear time. For ``words`` also without case, and with one space for any white space."""
-    if text.isascii() and not words:
-        return Folded(text)
+    if text.isascii() and not (words and _ODD_SPACE.search(text)):
+        return Folded(text.lower() if words else text)
     folded: list[str] = []
     places: list[tuple[int, int]] = []
     for start, end in _clusters(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from gateway.policy.guards.folding import fold
+from gateway.policy.guards.folding import Folded, fold
 
 # Scripts that put no spaces between words, or glue endings to them: Thai to Myanmar, Hangul, Khmer, kana and Han.
 _UNSPACED = (
@@ -30,25 +30,25 @@ class Words:
         self._next: list[dict[str, int]] = [{}]
         self._fail = [0]
         self._length = [0]  # of the word that ends here, 0 for none
-        self._shorter = [0]  # the nearest state behind this one at which a word ends
+        self._ends = [0]  # this state, if a word ends here, else the nearest one behind it at which one does
         for word in words:
             self._add(fold(word, words=True).text.strip())
         self._link()
 
-    def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Each place of ``text`` where a word stands, from start up to end; they may overlap."""
-        folded = fold(text, words=True)
-        state = 0
-        for place, character in enumerate(folded.text):
-            while state and character not in self._next[state]:
-                state = self._fail[state]
-            state = self._next[state].get(character, 0)
-            ending = state if self._length[state] else self._shorter[state]
+    def find(self, folded: Folded) -> Iterator[tuple[int, int]]:
+        """Each place of the original where a word stands, from start up to end; they may overlap."""
+        after, fail, ends = self._next, self._fail, self._ends
+        text, state = folded.text, 0
+        for place, character in enumerate(text) if len(after) > 1 else ():
+            while state and character not in after[state]:
+                state = fail[state]
+            state = after[state].get(character, 0)
+            ending = ends[state]
             while ending:
                 start = place + 1 - self._length[ending]
-                if _whole(folded.text, start, place + 1):
+                if _whole(text, start, place + 1):
                     yield folded.span(start, place + 1)
-                ending = self._shorter[ending]
+                ending = ends[fail[ending]]
 
     def _add(self, word: str) -> None:
         state = 0
@@ -58,12 +58,14 @@ class Words:
                 self._next.append({})
                 self._fail.append(0)
                 self._length.append(0)
-                self._shorter.append(0)
+                self._ends.append(0)
             state = self._next[state][character]
         self._length[state] = len(word)
 
     def _link(self) -> None:
         waiting = deque(self._next[0].values())
+        for state in waiting:
+            self._ends[state] = state if self._length[state] else 0
         while waiting:
             state = waiting.popleft()
             for character, after in self._next[state].items():
@@ -72,7 +74,7 @@ class Words:
                     behind = self._fail[behind]
                 behind = self._next[behind].get(character, 0)
                 self._fail[after] = behind
-                self._shorter[after] = behind if self._length[behind] else self._shorter[behind]
+                self._ends[after] = after if self._length[after] else self._ends[behind]
                 waiting.append(after)
 
 
