@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 import socket
 import unicodedata
 
@@ -65,6 +67,20 @@ def test_folding_is_unicode_s_and_knows_the_way_back(text: str) -> None:
 @pytest.mark.parametrize("text", ATTACKS, ids=lambda text: f"{text[:2]!a}")
 def test_no_text_keeps_the_words_busy(text: str) -> None:
     assert list(Words(["aaaaaaaab", "a" * 500, "ab ab"]).find(fold(text, words=True))) == []
+
+
+def test_all_that_a_search_word_by_word_would_find() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        words = {"".join(rng.choices("ab", k=rng.randint(1, 4))) for _ in range(6)}
+        words |= {"".join(rng.choices("爆弾", k=rng.randint(1, 4))) for _ in range(6)}
+        text = "".join(rng.choices("ab 爆弾", weights=(4, 4, 1, 3, 3), k=40)).strip()
+        folded = fold(text, words=True)
+        expected = set()
+        for word in words:
+            whole = rf"(?=(?<![ab])({word})(?![ab]))" if word.isascii() else rf"(?=({word}))"
+            expected |= {folded.span(*match.span(1)) for match in re.finditer(whole, folded.text)}
+        assert set(Words(words).find(folded)) == expected
 
 
 def test_masking() -> None:
