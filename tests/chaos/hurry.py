@@ -1,0 +1,35 @@
+"""Looks every few hundredths of a second instead of every five: what else a test does takes less than one of those.
+
+Nothing but the lengths of waits is changed. That Runway's own interval is kept is shown in ``tests/faces``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from pydantic import Field
+
+import providers.runwayml
+from gateway.jobs import look, schedule
+from providers.base.vendor import Facts
+from providers.runwayml import RunwaySettings
+
+LOOK = 0.02
+"""Seconds between two looks, and at most after a look that failed."""
+
+
+class HastySettings(RunwaySettings):
+    """Without the least of five seconds."""
+
+    poll_interval: float = Field(LOOK, gt=0)
+
+
+def hurry(put: Callable[[object, str, object], None] = setattr) -> None:
+    """``put`` is ``monkeypatch.setattr`` in a test; a process of its own needs nothing undone."""
+    known = providers.runwayml.VENDOR
+    models = {name: Facts(facts.mode, HastySettings) for name, facts in known.models.items()}
+    put(providers.runwayml, "VENDOR", replace(known, models=models))
+    put(look, "_STUMBLE", LOOK)
+    put(look, "wait_after_error", partial(schedule.wait_after_error, cap=LOOK))

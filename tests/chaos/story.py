@@ -1,0 +1,336 @@
+"""One story: calls to a gateway that is killed at a boundary, started again, and asked again; then what became of it all.
+
+The upstream lives on and has the ledger. The boundaries inside the gateway are ``tests.chaos.mortal``'s; those at the
+upstream (it has taken a task, and has not answered yet) are here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+from aiohttp import web
+
+from tests.upstreams.runway import Runway, takes
+
+MODELS = {"speech": "eleven_multilingual_v2", "image": "gen4_image", "video": "veo3.1_fast"}
+ROUTES = {"speech": "/v1/audio/speech", "image": "/v1/images/generations", "video": "/v1/videos"}
+PATIENCE = 60.0
+"""Seconds that a story may take; it takes less than one."""
+
+# Between these, nobody can know whether the provider took the task: it is not sent again, and the caller is told.
+UNKNOWN = (
+    "commit submitting: after",
+    "submit: before",
+    "submit request: headers written",
+    "upstream: submit taken",
+    "submit head: before",
+    "submit head: after",
+    "submit: after",
+    "commit running: before",
+)
+
+Death = tuple[str, int]
+
+
+class Assassin(Runway):
+    """Runway, which kills its client when it has done what it was asked and has not answered yet."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.victim = 0
+        self.die: Death | None = None
+        self.passed: Counter[str] = Counter()
+        self.met: list[str] = []
+
+    def aim(self, pid: int, die: Death | None) -> None:
+        self.victim, self.die = pid, die
+        self.passed.clear()
+        self.met.clear()
+
+    def _boundary(self, name: str) -> None:
+        self.passed[name] += 1
+        self.met.append(name)
+        if self.die == (name, self.passed[name]):
+            os.kill(self.victim, signal.SIGKILL)
+
+    async def _create(self, request: web.Request) -> web.Response:
+        answer = await super()._create(request)
+        self._boundary("upstream: submit taken")
+        return answer
+
+    async def _poll(self, request: web.Request) -> web.Response:
+        answer = await super()._poll(request)
+        self._boundary("upstream: poll")
+        return answer
+
+    async def _download(self, request: web.Request) -> web.Response:
+        answer = await super()._download(request)
+        self._boundary("upstream: download")
+        return answer
+
+
+class Gateways:
+    """Starts gateways, one after another; each is a process of its own."""
+
+    def __init__(self) -> None:
+        self._forker = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.mortal"],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if "CHAOS_LOUD" not in os.environ else None,
+        )
+        self.said: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def start(self, config: Path, port: int, die: Death | None, note: Path | None = None) -> dict[str, Any]:
+        """Returns when it listens (or has died)."""
+        order = {"config": str(config), "port": port, "die": die, "note": None if note is None else str(note)}
+        self._forker.stdin.write(json.dumps(order).encode() + b"\n")
+        self._forker.stdin.flush()
+        return self.said.get(timeout=PATIENCE)
+
+    def close(self) -> None:
+        self._forker.stdin.close()
+        assert self._forker.wait(PATIENCE) == 0
+        self._reader.join(PATIENCE)
+        self._forker.stdout.close()
+
+    def _read(self) -> None:
+        for line in self._forker.stdout:
+            self.said.put(json.loads(line))
+
+
+@contextmanager
+def stage(seconds: float = 0.05) -> Iterator[tuple[Assassin, Gateways]]:
+    """What stories share, to be quick."""
+    gateways = Gateways()
+    try:
+        with Assassin(seconds=seconds) as runway:
+            yield runway, gateways
+    finally:
+        gateways.close()
+
+
+@dataclass
+class Plot:
+    """What is asked for, how, and where the processes die: each of ``deaths`` is the end of one."""
+
+    kind: str = "image"
+    n: int = 1
+    calls: int = 1
+    seconds: tuple[float, ...] = (0.05,)
+    sdk: bool = False
+    deaths: Sequence[Death] = ()
+
+    def body(self, call: int) -> dict[str, Any]:
+        prompt = f"number {call}"
+        if self.kind == "speech":
+            return {"model": "it", "input": prompt, "voice": "alloy"}
+        if self.kind == "image":
+            return {"model": "it", "prompt": prompt, "n": self.n, "size": "1024x1024"}
+        return {"model": "it", "prompt": prompt, "size": "1280x720", "seconds": "4"}
+
+
+@dataclass
+class End:
+    """What became of a story. ``answers``: of each call the last, as (status, code, body or fields)."""
+
+    answers: list[tuple[int, str, Any]] = field(default_factory=list)
+    charges: Counter[str] = field(default_factory=Counter)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    deaths: int = 0
+    met: list[str] = field(default_factory=list)
+
+
+class Story:
+    """Told once."""
+
+    def __init__(self, plot: Plot, runway: Assassin, gateways: Gateways, folder: Path) -> None:
+        self.plot, self.runway, self.gateways, self.folder = plot, runway, gateways, folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "config.yaml"
+        self.config.write_text(
+            f"model_list: [{{model_name: it, litellm_params: {{model: runwayml/{MODELS[plot.kind]}, "
+            f'api_key: {runway.key}, api_base: "{runway.base}"}}}}]\n'
+            f"general_settings: {{data_dir: {folder / 'data'}, task_timeout: {PATIENCE}}}\n"
+        )
+        self.life = threading.Condition()
+        self.lives = 0
+        self.pid = 0
+        self.end = End()
+
+    def tell(self, note: Path | None = None) -> End:
+        """Everything from the first call to the last row, checked."""
+        begin = len(self.runway.ledger)
+        for number in range(self.plot.calls * self.plot.n):
+            self.runway.next(takes(self.plot.seconds[number % len(self.plot.seconds)]))
+        deaths = [*self.plot.deaths]
+        self._start(deaths.pop(0) if deaths else None, note)
+        with ThreadPoolExecutor(self.plot.calls) as pool:
+            ask = self._ask_sdk if self.plot.sdk else self._ask
+            calls = [pool.submit(ask, call) for call in range(self.plot.calls)]
+            self._watch(calls, deaths, note)
+            self.end.answers = [call.result() for call in calls]
+        self.end.rows = self._rows()
+        self.end.charges = Counter(each["body"]["promptText"] for each in self.runway.ledger[begin:])
+        self._check({each["id"] for each in self.runway.ledger[begin:]})
+        self.end.met += self.runway.met
+        os.kill(self.pid, signal.SIGKILL)
+        assert self.gateways.said.get(timeout=PATIENCE)["signal"] == signal.SIGKILL
+        self.runway._plans.clear()
+        return self.end
+
+    def _start(self, die: Death | None, note: Path | None) -> None:
+        self.runway.aim(0, None)
+        up = self.gateways.start(self.config, self.port, die, note)
+        assert up["event"] == "up", up
+        self.pid = up["pid"]
+        self.runway.aim(self.pid, die)
+        with self.life:
+            self.lives += 1
+            self.life.notify_all()
+
+    def _watch(self, calls: list[Future[Any]], deaths: list[Death], note: Path | None) -> None:
+        """Start the next gateway where one has died, until every call is answered and every row has ended."""
+        until = time.monotonic() + PATIENCE
+        while not (all(call.done() for call in calls) and not any(row["open"] for row in self._rows())):
+            assert time.monotonic() < until, [row["state"] for row in self._rows()]
+            with suppress(queue.Empty):
+                gone = self.gateways.said.get(timeout=0.02)
+                assert gone["signal"] == signal.SIGKILL, gone
+                self.end.deaths += 1
+                self._start(deaths.pop(0) if deaths else None, note)
+
+    def _ask(self, call: int) -> tuple[int, str, Any]:
+        """A client that tries again with the same Idempotency-Key when the connection breaks."""
+        refused = 0
+        while True:
+            with self.life:
+                life = self.lives
+            try:
+                answer = httpx.post(
+                    self.base + ROUTES[self.plot.kind],
+                    json=self.plot.body(call),
+                    headers={"Idempotency-Key": f"call {call}"},
+                    timeout=PATIENCE,
+                )
+            except httpx.TransportError:
+                with self.life:
+                    assert self.life.wait_for(lambda life=life: self.lives > life, PATIENCE)
+                continue
+            if answer.status_code == 503 and refused < 3:
+                refused += 1
+                continue
+            kind = answer.headers["content-type"]
+            body = answer.json() if kind == "application/json" else answer.content
+            code = body["error"]["code"] if answer.status_code != 200 else ""
+            if code == "submission_unknown":
+                assert answer.headers["x-should-retry"] == "false"
+            return answer.status_code, code, body
+
+    def _ask_sdk(self, call: int) -> tuple[int, str, Any]:
+        """OpenAI's SDK, which tries again by itself."""
+        with openai.OpenAI(base_url=f"{self.base}/v1", api_key="none", max_retries=5, timeout=PATIENCE) as client:
+            ask = {"speech": client.audio.speech.create, "image": client.images.generate, "video": client.videos.create}
+            try:
+                answer = ask[self.plot.kind](**self.plot.body(call))
+            except openai.APIStatusError as error:
+                return error.status_code, str(error.code), error.body
+            return 200, "", answer.content if self.plot.kind == "speech" else answer.to_dict()
+
+    def _rows(self) -> list[dict[str, Any]]:
+        path = self.folder / "data" / "jobs.sqlite"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
+            db.row_factory = sqlite3.Row
+            rows = [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY seq")]
+            sent = Counter(job for (job,) in db.execute("SELECT job FROM history WHERE after = 'submitting'"))
+        db.close()
+        for row in rows:
+            row["open"] = row["state"] not in ("completed", "failed", "cancelled")
+            row["sent"] = sent[row["id"]]
+            row["code"] = json.loads(row["fault"])["code"] if row["fault"] else ""
+            row["prompt"] = json.loads(row["request"])["prompt"]
+        return rows
+
+    def _check(self, charged: set[str]) -> None:
+        """No task is charged twice, none is lost, and no caller was told what is not so."""
+        rows, plot = self.end.rows, self.plot
+        tasks = [row["task"] for row in rows if row["task"]]
+        assert len(set(tasks)) == len(tasks)
+        assert set(tasks) <= charged, "a row has a task that the upstream never made"
+        assert all(row["sent"] <= 1 for row in rows), "a row was submitted twice"
+        unknown = sum(row["code"] == "submission_unknown" for row in rows)
+        assert len(charged) - len(tasks) <= unknown, "a charge that nobody was told of"
+        assert {row["code"] for row in rows} <= {"", "submission_unknown", "interrupted"}
+        for call, (status, code, body) in enumerate(self.end.answers):
+            charges = self.end.charges[f"number {call}"]
+            assert charges <= plot.n, f"{charges} charges for a call of {plot.n}"
+            if status == 200 and not (plot.kind == "video" and self._film(body) is None):
+                assert charges == plot.n, f"{charges} charges for a call of {plot.n} that succeeded"
+                self._fetch(body)
+            elif status != 200:
+                assert (status, code) == (502, "submission_unknown"), body
+
+    def _film(self, body: dict[str, Any]) -> bytes | None:
+        """The film, or None where its task was not to be repeated."""
+        video = httpx.get(f"{self.base}/v1/videos/{body['id']}").json()
+        if video["status"] == "failed":
+            assert video["error"]["code"] == "submission_unknown", video
+            return None
+        assert video["status"] == "completed", video
+        return httpx.get(f"{self.base}/v1/videos/{body['id']}/content").content
+
+    def _fetch(self, body: Any) -> None:
+        """What a completed call made is there."""
+        if self.plot.kind == "video":
+            assert self._film(body)[4:8] == b"ftyp"
+        elif self.plot.kind == "speech":
+            assert body[:2] in (b"\xff\xfb", b"\xff\xf3", b"ID")
+        else:
+            assert len(body["data"]) == self.plot.n
+            for each in body["data"]:
+                assert httpx.get(each["url"]).content[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def tell(plot: Plot, runway: Assassin, gateways: Gateways) -> End:
+    """One story in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Story(plot, runway, gateways, Path(folder)).tell()
+
+
+def boundaries(plot: Plot, runway: Assassin, gateways: Gateways) -> list[Death]:
+    """Every boundary that ``plot`` passes when nobody dies, in order; those of looks at a task still working once."""
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder, "note")
+        end = Story(plot, runway, gateways, Path(folder)).tell(note)
+        passed: Counter[str] = Counter()
+        found = []
+        for name in [*note.read_text().splitlines(), *end.met]:
+            passed[name] += 1
+            if passed[name] <= (2 if name.startswith(("commit claim", "blob", "answer")) else 1):
+                found.append((name, passed[name]))
+        return found
