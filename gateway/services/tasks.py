@@ -11,12 +11,13 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
 from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
-from gateway.jobs.errors import StoreError
+from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError
 from gateway.jobs.job import Job, State
 from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
@@ -84,6 +85,11 @@ class Caller:
         return KEY_SECONDS if self.key else JOIN_SECONDS
 
 
+def nothing(job: Job) -> bool:
+    """Whether the job surely came to nothing and cost nothing: it was never sent, or no provider took it."""
+    return job.fault is not None and job.task is None and job.fault.code != UNKNOWN.code
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The tasks of one call, and who has them."""
@@ -111,12 +117,13 @@ class TaskService:
         self._webhooks = webhooks
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
+        self._handing: dict[str, set[asyncio.Task[Submission]]] = {}
         self._sweeping = asyncio.create_task(self._sweep_always())
 
     async def close(self) -> None:
-        """Stop looking for what has expired."""
+        """Stop looking for what has expired; wait for submissions under way."""
         self._sweeping.cancel()
-        await asyncio.wait([self._sweeping])
+        await asyncio.wait([self._sweeping, *(task for each in self._handing.values() for task in each)])
 
     async def submit(
         self, model: str, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
@@ -149,15 +156,19 @@ class TaskService:
         return None
 
     async def joined(self, caller: Caller, shown: Mapping[str, Any]) -> Submission | None:
-        """The tasks of the first try, where this call is a retry of it.
+        """The tasks of the first try, where this call is a retry of it and the first try came to anything.
 
-        Raises ``InvalidRequest`` where the ``Idempotency-Key`` belongs to another call.
+        ``None``: hand it over now, with nothing waited for in between. Raises ``InvalidRequest`` where the
+        ``Idempotency-Key`` belongs to another call.
         """
         if not caller.retry:
             return None
-        found = await self.store.same(caller.fingerprint, time.time() - caller.join)
-        if not found:
-            return None
+        fingerprint = caller.fingerprint
+        while not (found := await self.store.same(fingerprint, time.time() - caller.join)) or all(map(nothing, found)):
+            # One that is being handed over now, or that was refused and is being handed to the next deployment.
+            if not (handing := self._handing.get(fingerprint)):
+                return None
+            await asyncio.wait(handing)
         if {**found[0].request, TEMPO: None} != {**shown, TEMPO: None}:
             raise InvalidRequest(
                 "This Idempotency-Key was used for another call. Give each call a key of its own.",
@@ -176,7 +187,35 @@ class TaskService:
         requests: Sequence[TaskRequest],
         about: tuple[Mapping[str, Any], Caller, str],
     ) -> Submission:
-        """The same at one deployment. ``about``: what is shown again, who asks, why this one is asked."""
+        """The same at one deployment. ``about``: what is shown again, who asks, why this one is asked.
+
+        Goes on to its end when the caller is cancelled, or rows could be left that nobody hands over.
+        """
+        fingerprint = about[1].fingerprint
+        task = asyncio.create_task(self._submit_to(candidate, kind, requests, about))
+        self._handing.setdefault(fingerprint, set()).add(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            # At once where it has ended: before the next deployment is asked, or a retry could come between.
+            if task.done():
+                self._handed(fingerprint, task)
+            else:
+                task.add_done_callback(partial(self._handed, fingerprint))
+
+    def _handed(self, fingerprint: str, task: asyncio.Task[Submission]) -> None:
+        tasks = self._handing[fingerprint]
+        tasks.discard(task)
+        if not tasks:
+            del self._handing[fingerprint]
+
+    async def _submit_to(
+        self,
+        candidate: Candidate[Deployment],
+        kind: Kind,
+        requests: Sequence[TaskRequest],
+        about: tuple[Mapping[str, Any], Caller, str],
+    ) -> Submission:
         shown, caller, reason = about
         deployment = candidate.deployment
         provider, entry = deployment.provider, deployment.entry
@@ -239,8 +278,10 @@ class TaskService:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
         await asyncio.shield(self._cancel_all(jobs))
-        rows = [await self.store.get(job.id) for job in jobs]
-        fault = next((row.fault for row in rows if row is not None and row.fault is not None), None)
+        rows = [row for job in jobs if (row := await self.store.get(job.id)) is not None]
+        fault = next((row.fault for row in rows if row.fault is not None), None)
+        if fault == INTERRUPTED and not all(map(nothing, rows)):
+            fault = UNKNOWN  # the others of the call were sent: nobody is told that it may be repeated
         if fault is not None:
             raise TaskFailed(fault)
         raise InvalidRequest("The task was cancelled.", code="cancelled")

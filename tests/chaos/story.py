@@ -102,6 +102,7 @@ class Gateways:
         )
         self.said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
+        self.pid = 0
         self._reader.start()
 
     def start(self, config: Path, port: int, die: Death | None, note: Path | None = None) -> dict[str, Any]:
@@ -112,6 +113,8 @@ class Gateways:
         return self.said.get(timeout=PATIENCE)
 
     def close(self) -> None:
+        if self.pid:  # a story that broke off
+            os.kill(self.pid, signal.SIGKILL)
         self._forker.stdin.close()
         assert self._forker.wait(PATIENCE) == 0
         self._reader.join(PATIENCE)
@@ -119,7 +122,9 @@ class Gateways:
 
     def _read(self) -> None:
         for line in self._forker.stdout:
-            self.said.put(json.loads(line))
+            what = json.loads(line)
+            self.pid = what["pid"] if what["event"] == "up" else 0
+            self.said.put(what)
 
 
 @contextmanager
@@ -180,7 +185,6 @@ class Story:
         )
         self.life = threading.Condition()
         self.lives = 0
-        self.pid = 0
         self.end = End()
 
     def tell(self, note: Path | None = None) -> End:
@@ -199,7 +203,7 @@ class Story:
         self.end.charges = Counter(each["body"]["promptText"] for each in self.runway.ledger[begin:])
         self._check({each["id"] for each in self.runway.ledger[begin:]})
         self.end.met += self.runway.met
-        os.kill(self.pid, signal.SIGKILL)
+        os.kill(self.gateways.pid, signal.SIGKILL)
         assert self.gateways.said.get(timeout=PATIENCE)["signal"] == signal.SIGKILL
         self.runway._plans.clear()
         return self.end
@@ -208,8 +212,7 @@ class Story:
         self.runway.aim(0, None)
         up = self.gateways.start(self.config, self.port, die, note)
         assert up["event"] == "up", up
-        self.pid = up["pid"]
-        self.runway.aim(self.pid, die)
+        self.runway.aim(up["pid"], die)
         with self.life:
             self.lives += 1
             self.life.notify_all()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 
 import pytest
 
 from gateway.build import open_services
 from gateway.errors import NotFound, TaskFailed, UnknownModel
-from gateway.jobs.job import State
+from gateway.jobs.job import Job, State
 from gateway.services.tasks import Caller
 from providers.base.contract import ImageRequest, VideoRequest
 from providers.base.errors import Busy
@@ -84,3 +86,80 @@ async def test_a_video_belongs_to_its_owner() -> None:
         await services.videos.delete(made.id, "anna")
         with pytest.raises(NotFound):
             await services.videos.get(made.id, "anna")
+
+
+KEYED = Caller("anna", "/images/generations", key="one", retry=True)
+
+
+async def test_two_calls_with_one_key_are_one(tmp_path: Path) -> None:
+    """Also where the second comes before anything of the first is written down."""
+    async with open_services(config(), tmp_path) as services:
+        calls = (services.images.submit("endless", ImageRequest("x", "64x64"), 1, KEYED) for _ in range(4))
+        assert len({made.jobs[0].id for made in await asyncio.gather(*calls)}) == 1
+        assert len(await services.images._tasks.store.unfinished()) == 1
+
+
+async def test_a_retry_waits_while_the_first_try_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first deployment refuses; before the second has it, the call has but rows that came to nothing."""
+    monkeypatch.setattr(Busy, "falls_back", True)  # as a vendor's refusal does
+    text = """
+model_list:
+  - {model_name: full, params: {model: sandbox/image-throttled, seconds: 9999}}
+  - {model_name: spare, params: {model: sandbox/image, seconds: 9999}}
+litellm_settings: {fallbacks: [{full: [spare]}]}
+"""
+    async with open_services(config_of(text), tmp_path) as services:
+        store = services.images._tasks.store
+        request, jobs = ImageRequest("x", "64x64"), []
+        for round in range(9):
+            caller = Caller("anna", "/images/generations", key=f"{round}", retry=True)
+            calls = []
+            for _ in range(30):  # one at every moment of the first
+                calls.append(asyncio.create_task(services.images.submit("full", request, 1, caller)))
+                await asyncio.sleep(0)
+            jobs.append({each.jobs[0].id for each in await asyncio.gather(*calls)})
+        assert [len(each) for each in jobs] == [1] * 9
+        assert len(await store.unfinished()) == 9
+
+
+@pytest.mark.parametrize("steps", range(12))
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_caller_who_leaves_while_it_is_handed_over_loses_nothing(
+    tmp_path: Path, steps: int, kept: bool
+) -> None:
+    async with open_services(config(), tmp_path if kept else None) as services:
+        store = services.images._tasks.store
+        call = asyncio.create_task(services.images.submit("endless", ImageRequest("x", "64x64"), 2, KEYED))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait([call])
+        async with asyncio.timeout(10):
+            while any(job.state in (State.CREATED, State.SUBMITTING) for job in await store.unfinished()):
+                await asyncio.sleep(0)
+        again = await services.images.submit("endless", ImageRequest("x", "64x64"), 2, KEYED)
+        assert len(await store.unfinished()) == len(again.jobs) == 2
+
+
+async def test_a_retry_of_a_call_that_was_refused_is_a_new_call() -> None:
+    async with open_services(config()) as services:
+        submit, request = services.images.submit, ImageRequest("x", "64x64")
+        await submit("throttled", request, 2, Caller())
+        with pytest.raises(Busy):
+            await submit("throttled", request, 1, KEYED)
+        made = await submit("throttled", request, 1, KEYED)
+        assert (await services.images.finish(made)).jobs[0].state is State.COMPLETED
+        assert (await submit("throttled", request, 1, KEYED)).jobs[0].id == made.jobs[0].id
+
+
+@pytest.mark.parametrize(("sent", "code"), [(0, "interrupted"), (1, "submission_unknown")])
+async def test_a_call_that_was_interrupted_in_part_is_not_to_be_repeated(tmp_path: Path, sent: int, code: str) -> None:
+    async with open_services(config(), tmp_path) as services:
+        made = await services.images.submit("quick", ImageRequest("x", "64x64"), sent, KEYED) if sent else None
+        rows = [] if made is None else [*made.jobs]
+        rows += [Job("img_left", "image", "quick", "sandbox/image", time.time(), batch="b", request={})]
+        await services.images._tasks.store.add(rows[sent:])
+        await services.images._tasks._jobs.recover()  # what the next start does
+        with pytest.raises(TaskFailed) as caught:
+            await services.images._tasks.finished(rows)
+        assert caught.value.code == code
