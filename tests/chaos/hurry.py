@@ -13,11 +13,16 @@ from pydantic import Field
 
 import providers.runwayml
 from gateway.jobs import look, schedule
+from gateway.services import keeping
+from providers.base.exchange import Deadlines, Fetch
 from providers.base.vendor import Facts
 from providers.runwayml import RunwaySettings
 
 LOOK = 0.02
 """Seconds between two looks, and at most after a look that failed."""
+
+SILENCE = 2.0
+"""Seconds without a byte after which a provider is given up."""
 
 
 class HastySettings(RunwaySettings):
@@ -31,5 +36,7 @@ def hurry(put: Callable[[object, str, object], None] = setattr) -> None:
     known = providers.runwayml.VENDOR
     models = {name: Facts(facts.mode, HastySettings) for name, facts in known.models.items()}
     put(providers.runwayml, "VENDOR", replace(known, models=models))
+    put(providers.runwayml, "_DEADLINES", Deadlines(first_byte=SILENCE, idle=SILENCE, total=2 * SILENCE))
+    put(keeping, "Fetch", partial(Fetch, deadlines=Deadlines(first_byte=SILENCE, idle=SILENCE)))
     put(look, "_STUMBLE", LOOK)
     put(look, "wait_after_error", partial(schedule.wait_after_error, cap=LOOK))

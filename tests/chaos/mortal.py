@@ -63,7 +63,7 @@ class MortalDb:
 
     def execute(self, sql: str, given: Any = ()) -> sqlite3.Cursor:
         if sql == "COMMIT":
-            name = f"commit {self._what[0]}" if self._what else "commit"
+            name = f"commit {self._what[0] if self._what else 'nothing'}"
             self._what.clear()
             self._fate.boundary(f"{name}: before")
             cursor = self._db.execute(sql)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import signal
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ import httpx
 import openai
 from aiohttp import web
 
-from tests.upstreams.runway import Runway, takes
+from tests.upstreams.runway import Runway
 
 MODELS = {"speech": "eleven_multilingual_v2", "image": "gen4_image", "video": "veo3.1_fast"}
 ROUTES = {"speech": "/v1/audio/speech", "image": "/v1/images/generations", "video": "/v1/videos"}
+AGES = 36_000.0
 PATIENCE = 60.0
 """Seconds that a story may take; it takes less than one."""
 
@@ -52,10 +54,14 @@ Death = tuple[str, int]
 
 
 class Assassin(Runway):
-    """Runway, which kills its client when it has done what it was asked and has not answered yet."""
+    """Runway, which kills its client when it has done what it was asked and has not answered yet.
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    How far a task is depends on how often it was asked after, not on the time: it is done at the look that ``looks`` say.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(seconds=AGES)
+        self.looks: tuple[int, ...] = (2,)
         self.victim = 0
         self.die: Death | None = None
         self.passed: Counter[str] = Counter()
@@ -78,6 +84,9 @@ class Assassin(Runway):
         return answer
 
     async def _poll(self, request: web.Request) -> web.Response:
+        task = request.match_info["id"]
+        if task in self.tasks and len(self.polls[task]) >= self.looks[[*self.tasks].index(task) % len(self.looks)]:
+            self.tasks[task].made -= AGES
         answer = await super()._poll(request)
         self._boundary("upstream: poll")
         return answer
@@ -112,9 +121,14 @@ class Gateways:
         self._forker.stdin.flush()
         return self.said.get(timeout=PATIENCE)
 
+    def end(self) -> None:
+        """Kill the one that lives."""
+        while pid := self.pid:
+            with suppress(ProcessLookupError):  # it died just now
+                os.kill(pid, signal.SIGKILL)
+            self.said.get(timeout=PATIENCE)
+
     def close(self) -> None:
-        if self.pid:  # a story that broke off
-            os.kill(self.pid, signal.SIGKILL)
         self._forker.stdin.close()
         assert self._forker.wait(PATIENCE) == 0
         self._reader.join(PATIENCE)
@@ -128,11 +142,11 @@ class Gateways:
 
 
 @contextmanager
-def stage(seconds: float = 0.05) -> Iterator[tuple[Assassin, Gateways]]:
+def stage() -> Iterator[tuple[Assassin, Gateways]]:
     """What stories share, to be quick."""
     gateways = Gateways()
     try:
-        with Assassin(seconds=seconds) as runway:
+        with Assassin() as runway:
             yield runway, gateways
     finally:
         gateways.close()
@@ -145,9 +159,14 @@ class Plot:
     kind: str = "image"
     n: int = 1
     calls: int = 1
-    seconds: tuple[float, ...] = (0.05,)
+    looks: tuple[int, ...] = (2,)
     sdk: bool = False
     deaths: Sequence[Death] = ()
+
+    @property
+    def certain(self) -> bool:
+        """Whether every death surely comes: with several tasks under way, commits are shared and looks mixed."""
+        return self.calls * self.n == 1 and len(self.deaths) <= 1
 
     def body(self, call: int) -> dict[str, Any]:
         prompt = f"number {call}"
@@ -190,22 +209,24 @@ class Story:
     def tell(self, note: Path | None = None) -> End:
         """Everything from the first call to the last row, checked."""
         begin = len(self.runway.ledger)
-        for number in range(self.plot.calls * self.plot.n):
-            self.runway.next(takes(self.plot.seconds[number % len(self.plot.seconds)]))
+        self.runway.looks = self.plot.looks
         deaths = [*self.plot.deaths]
-        self._start(deaths.pop(0) if deaths else None, note)
-        with ThreadPoolExecutor(self.plot.calls) as pool:
-            ask = self._ask_sdk if self.plot.sdk else self._ask
-            calls = [pool.submit(ask, call) for call in range(self.plot.calls)]
-            self._watch(calls, deaths, note)
-            self.end.answers = [call.result() for call in calls]
-        self.end.rows = self._rows()
-        self.end.charges = Counter(each["body"]["promptText"] for each in self.runway.ledger[begin:])
-        self._check({each["id"] for each in self.runway.ledger[begin:]})
-        self.end.met += self.runway.met
-        os.kill(self.gateways.pid, signal.SIGKILL)
-        assert self.gateways.said.get(timeout=PATIENCE)["signal"] == signal.SIGKILL
-        self.runway._plans.clear()
+        try:
+            self._start(deaths.pop(0) if deaths else None, note)
+            with ThreadPoolExecutor(self.plot.calls) as pool:
+                ask = self._ask_sdk if self.plot.sdk else self._ask
+                calls = [pool.submit(ask, call) for call in range(self.plot.calls)]
+                self._watch(calls, deaths, note)
+                self.end.answers = [call.result() for call in calls]
+            if not self.plot.certain:  # it may be about to die
+                self.gateways.end()
+                self._start(None, None)
+            self.end.rows = self._rows()
+            self.end.charges = Counter(each["body"]["promptText"] for each in self.runway.ledger[begin:])
+            self._check({each["id"] for each in self.runway.ledger[begin:]})
+            self.end.met += self.runway.met
+        finally:
+            self.gateways.end()
         return self.end
 
     def _start(self, die: Death | None, note: Path | None) -> None:
@@ -220,13 +241,18 @@ class Story:
     def _watch(self, calls: list[Future[Any]], deaths: list[Death], note: Path | None) -> None:
         """Start the next gateway where one has died, until every call is answered and every row has ended."""
         until = time.monotonic() + PATIENCE
-        while not (all(call.done() for call in calls) and not any(row["open"] for row in self._rows())):
+        while not self._over(calls):
             assert time.monotonic() < until, [row["state"] for row in self._rows()]
             with suppress(queue.Empty):
                 gone = self.gateways.said.get(timeout=0.02)
                 assert gone["signal"] == signal.SIGKILL, gone
                 self.end.deaths += 1
                 self._start(deaths.pop(0) if deaths else None, note)
+
+    def _over(self, calls: list[Future[Any]]) -> bool:
+        if self.plot.certain and self.end.deaths < len(self.plot.deaths):
+            return False
+        return all(call.done() for call in calls) and not any(row["open"] for row in self._rows())
 
     def _ask(self, call: int) -> tuple[int, str, Any]:
         """A client that tries again with the same Idempotency-Key when the connection breaks."""
@@ -266,18 +292,7 @@ class Story:
             return 200, "", answer.content if self.plot.kind == "speech" else answer.to_dict()
 
     def _rows(self) -> list[dict[str, Any]]:
-        path = self.folder / "data" / "jobs.sqlite"
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
-            db.row_factory = sqlite3.Row
-            rows = [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY seq")]
-            sent = Counter(job for (job,) in db.execute("SELECT job FROM history WHERE after = 'submitting'"))
-        db.close()
-        for row in rows:
-            row["open"] = row["state"] not in ("completed", "failed", "cancelled")
-            row["sent"] = sent[row["id"]]
-            row["code"] = json.loads(row["fault"])["code"] if row["fault"] else ""
-            row["prompt"] = json.loads(row["request"])["prompt"]
-        return rows
+        return rows_of(self.folder / "data")
 
     def _check(self, charged: set[str]) -> None:
         """No task is charged twice, none is lost, and no caller was told what is not so."""
@@ -319,6 +334,20 @@ class Story:
                 assert httpx.get(each["url"]).content[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def rows_of(data: Path) -> list[dict[str, Any]]:
+    """The jobs in a data folder, with what is worked out of them: ``open``, ``sent``, ``code``, ``prompt``."""
+    with closing(sqlite3.connect(f"file:{data / 'jobs.sqlite'}?mode=ro", uri=True, timeout=10)) as db:
+        db.row_factory = sqlite3.Row
+        rows = [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY seq")]
+        sent = Counter(row["job"] for row in db.execute("SELECT job FROM history WHERE after = 'submitting'"))
+    for row in rows:
+        row["open"] = row["state"] not in ("completed", "failed", "cancelled")
+        row["sent"] = sent[row["id"]]
+        row["code"] = json.loads(row["fault"])["code"] if row["fault"] else ""
+        row["prompt"] = json.loads(row["request"])["prompt"]
+    return rows
+
+
 def tell(plot: Plot, runway: Assassin, gateways: Gateways) -> End:
     """One story in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -326,7 +355,7 @@ def tell(plot: Plot, runway: Assassin, gateways: Gateways) -> End:
 
 
 def boundaries(plot: Plot, runway: Assassin, gateways: Gateways) -> list[Death]:
-    """Every boundary that ``plot`` passes when nobody dies, in order; those of looks at a task still working once."""
+    """Every boundary that ``plot`` passes when nobody dies, in order; those of looks that find nothing new once."""
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder, "note")
         end = Story(plot, runway, gateways, Path(folder)).tell(note)
@@ -334,6 +363,24 @@ def boundaries(plot: Plot, runway: Assassin, gateways: Gateways) -> list[Death]:
         found = []
         for name in [*note.read_text().splitlines(), *end.met]:
             passed[name] += 1
-            if passed[name] <= (2 if name.startswith(("commit claim", "blob", "answer")) else 1):
+            if name.startswith("commit nothing"):
+                continue
+            if passed[name] <= (2 if name.startswith(("commit claim", "answer body")) else 1):
                 found.append((name, passed[name]))
         return found
+
+
+def plot_of(death: Death, others: Sequence[Death], seed: int) -> Plot:
+    """A story in which a process dies at ``death``: what is made, how many, for whom, how many looks it takes, by ``seed``.
+
+    Of several calls any may be the one; where the clients try again, the next process may die too.
+    """
+    chance = random.Random(f"{death} {seed}")
+    kind = chance.choice([*MODELS])
+    n = chance.randint(1, 3) if kind == "image" else 1
+    calls = chance.randint(1, 3)
+    name, turn = death
+    deaths = [(name, turn if calls * n == 1 else chance.randint(1, calls * n))]
+    deaths += [chance.choice(others) for _ in range(chance.choice((0, 0, 1, 2)))]
+    looks = tuple(chance.randint(1, 4) for _ in range(calls * n))
+    return Plot(kind, n, calls, looks, seed % 3 == 0, deaths)
