@@ -11,13 +11,18 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: run test check format lock clean
+.PHONY: run test chaos check format lock clean
 
 run: .venv/base
 	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
 
 test: .venv/dev
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+# Minutes: the gateway killed at every boundary ten times over, and 2,000 calls over lines that lose answers.
+chaos: .venv/dev
+	$(BIN)/python -m bench.kill_points --seeds 10
+	$(BIN)/python -m bench.lost_answers --calls 2000
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

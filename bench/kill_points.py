@@ -1,4 +1,4 @@
-"""A gateway is killed with SIGKILL at every boundary, started again, and asked again: is anything charged twice, or lost?
+"""A gateway is killed at every boundary, started again, and asked again: is anything charged twice, or lost?
 
     python -m bench.kill_points --seeds 10        # from the root of the repository
 
@@ -40,7 +40,7 @@ def main() -> None:
                 states.update(f"{row['state']} {row['code']}".strip() for row in end.rows)
     stories = len(points) * options.seeds
     print(
-        f"{len(points)} boundaries, {stories} stories in {time.monotonic() - begun:.0f} s: {counts['deaths']} processes "
+        f"{len(points)} boundaries, {stories} stories in {time.monotonic() - begun:.0f} s: {counts['deaths']} gateways "
         f"killed, {counts['calls']} calls, {counts['charges']} charges, {wrong} stories that ended wrong"
     )
     print("rows: " + ", ".join(f"{number} {state}" for state, number in states.most_common()))

@@ -39,4 +39,5 @@ def hurry(put: Callable[[object, str, object], None] = setattr) -> None:
     put(providers.runwayml, "_DEADLINES", Deadlines(first_byte=SILENCE, idle=SILENCE, total=2 * SILENCE))
     put(keeping, "Fetch", partial(Fetch, deadlines=Deadlines(first_byte=SILENCE, idle=SILENCE)))
     put(look, "_STUMBLE", LOOK)
+    put(look, "_TRY_CAP", LOOK)
     put(look, "wait_after_error", partial(schedule.wait_after_error, cap=LOOK))

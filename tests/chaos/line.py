@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import aiohttp
@@ -58,16 +59,18 @@ class Line:
         url = self.target + request.path_qs
         async with self._session.request(request.method, url, headers=headers, data=body) as found:
             answer = web.Response(status=found.status, body=await found.read())
-            answer.headers.update({n: v for n, v in found.headers.items() if n.lower() not in _OWN})
+            answer.headers.update({name: value for name, value in found.headers.items() if name.lower() not in _OWN})
         self.count[fate] += 1
         if fate == "late":
             await asyncio.Event().wait()  # until the other side hangs up
         if fate == "fine" or request.transport is None:
             return answer
+        part = web.StreamResponse(status=answer.status, headers=answer.headers)
+        part.content_length = len(answer.body)
         if fate == "cut":
-            part = web.StreamResponse(status=answer.status, headers=answer.headers)
-            part.content_length = len(answer.body)
-            await part.prepare(request)
-            await part.write(answer.body[: len(answer.body) // 2])
-        request.transport.close()
-        return answer if fate == "lost" else part
+            with suppress(ConnectionError):  # hung up already
+                await part.prepare(request)
+                await part.write(answer.body[: len(answer.body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return part

@@ -123,7 +123,13 @@ def mortal(fate: Fate) -> None:
 
     wire._leaves = written
     around(files.FileBlobs, "put", fate, lambda *_: "blob")
-    around(files, "_flush", fate, lambda file: "blob note" if file.name.endswith(".json.part") else "blob bytes", awaited=False)
+    around(
+        files,
+        "_flush",
+        fate,
+        lambda file: "blob note" if file.name.endswith(".json.part") else "blob bytes",
+        awaited=False,
+    )
     serve = Fastlane.__call__
 
     async def served(lane: Fastlane, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:

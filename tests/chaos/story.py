@@ -166,7 +166,7 @@ class Plot:
     @property
     def certain(self) -> bool:
         """Whether every death surely comes: with several tasks under way, commits are shared and looks mixed."""
-        return self.calls * self.n == 1 and len(self.deaths) <= 1
+        return self.calls * self.n == 1 and len(self.deaths) <= 1 and self.looks == Plot.looks
 
     def body(self, call: int) -> dict[str, Any]:
         prompt = f"number {call}"

@@ -111,8 +111,8 @@ litellm_settings: {fallbacks: [{full: [spare]}]}
     async with open_services(config_of(text), tmp_path) as services:
         store = services.images._tasks.store
         request, jobs = ImageRequest("x", "64x64"), []
-        for round in range(9):
-            caller = Caller("anna", "/images/generations", key=f"{round}", retry=True)
+        for number in range(9):
+            caller = Caller("anna", "/images/generations", key=f"{number}", retry=True)
             calls = []
             for _ in range(30):  # one at every moment of the first
                 calls.append(asyncio.create_task(services.images.submit("full", request, 1, caller)))
