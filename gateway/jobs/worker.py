@@ -180,15 +180,24 @@ class Jobs:
         room = self._concurrency - len(self._steps)
         if room > 0:
             for job in await self.store.claim(self._now(), room, self._name, LEASE):
-                if job.id not in self._steps:
-                    task = asyncio.create_task(self._looker.step(job))
-                    self._steps[job.id] = task
-                    task.add_done_callback(partial(self._ended, job.id))
+                before = self._steps.get(job.id)
+                task = asyncio.create_task(self._looker.step(job) if before is None else self._again(job, before))
+                self._steps[job.id] = task
+                task.add_done_callback(partial(self._ended, job.id))
         if len(self._steps) >= self._concurrency:
             return inf  # the end of a look wakes the loop
         due = await self.store.next_due()
         return inf if due is None else due
 
-    def _ended(self, job_id: str, _: asyncio.Task[None]) -> None:
-        self._steps.pop(job_id, None)
+    async def _again(self, job: Job, before: asyncio.Task[None]) -> None:
+        """A look at a job that was due again, or held too long, before its last look had ended."""
+        await before
+        with suppress(StoreError):
+            row = await self.store.get(job.id)
+            if row is not None and row.version == job.version:  # else it has given the lease back
+                await self._looker.step(job)
+
+    def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
+        if self._steps.get(job_id) is task:
+            del self._steps[job_id]
         self._wake.set()

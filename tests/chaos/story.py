@@ -109,7 +109,7 @@ class Gateways:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if "CHAOS_LOUD" not in os.environ else None,
         )
-        self.said: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._said: queue.Queue[dict[str, Any]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self.pid = 0
         self._reader.start()
@@ -119,14 +119,20 @@ class Gateways:
         order = {"config": str(config), "port": port, "die": die, "note": None if note is None else str(note)}
         self._forker.stdin.write(json.dumps(order).encode() + b"\n")
         self._forker.stdin.flush()
-        return self.said.get(timeout=PATIENCE)
+        return self.hear(PATIENCE)
+
+    def hear(self, seconds: float) -> dict[str, Any]:
+        """What happened next: one is up, or has ended. Raises ``queue.Empty``."""
+        what = self._said.get(timeout=seconds)
+        self.pid = what["pid"] if what["event"] == "up" else 0
+        return what
 
     def end(self) -> None:
         """Kill the one that lives."""
-        while pid := self.pid:
+        while self.pid:
             with suppress(ProcessLookupError):  # it died just now
-                os.kill(pid, signal.SIGKILL)
-            self.said.get(timeout=PATIENCE)
+                os.kill(self.pid, signal.SIGKILL)
+            self.hear(PATIENCE)
 
     def close(self) -> None:
         self._forker.stdin.close()
@@ -136,9 +142,7 @@ class Gateways:
 
     def _read(self) -> None:
         for line in self._forker.stdout:
-            what = json.loads(line)
-            self.pid = what["pid"] if what["event"] == "up" else 0
-            self.said.put(what)
+            self._said.put(json.loads(line))
 
 
 @contextmanager
@@ -244,7 +248,7 @@ class Story:
         while not self._over(calls):
             assert time.monotonic() < until, [row["state"] for row in self._rows()]
             with suppress(queue.Empty):
-                gone = self.gateways.said.get(timeout=0.02)
+                gone = self.gateways.hear(0.02)
                 assert gone["signal"] == signal.SIGKILL, gone
                 self.end.deaths += 1
                 self._start(deaths.pop(0) if deaths else None, note)

@@ -45,6 +45,32 @@ async def test_a_job_in_hand_longer_than_its_lease_is_not_taken_twice(
     assert (await read(jobs)).polls == 1
 
 
+async def test_a_job_that_is_due_again_before_its_look_has_ended_is_looked_at(
+    store: MemoryJobStore, vendor: Vendor, shelf: Shelf, clock: Clock
+) -> None:
+    """A store that is slow to answer: the row was changed and given back long before the look knows of it."""
+    jobs = jobs_of(store, vendor, shelf, clock)
+    await jobs.submit(make(), vendor, REQUEST)
+    clock.now += 6
+    move, moved, answered = store.move, asyncio.Event(), asyncio.Event()
+
+    async def slow(job: Job, state: State, note: str = "", **changes: object) -> Job:
+        new = await move(job, state, note, **changes)
+        moved.set()
+        await answered.wait()
+        return new
+
+    store.move = slow
+    first = asyncio.create_task(jobs.turn())
+    await moved.wait()
+    clock.now += 6
+    second = asyncio.create_task(jobs.turn())
+    await asyncio.sleep(0)  # it has claimed the job
+    answered.set()
+    await asyncio.gather(first, second)
+    assert vendor.looks == {"task0": [1006.0, 1012.0]}
+
+
 async def test_waiting(jobs: Jobs, vendor: Vendor, clock: Clock) -> None:
     job = await jobs.submit(make(), vendor, REQUEST)
     with pytest.raises(TimeoutError):
