@@ -163,11 +163,17 @@ class TaskService:
         """
         if not caller.retry:
             return None
-        fingerprint = caller.fingerprint
-        while not (found := await self.store.same(fingerprint, time.time() - caller.join)) or all(map(nothing, found)):
-            # One that is being handed over now, or that was refused and is being handed to the next deployment.
-            if not (handing := self._handing.get(fingerprint)):
+        fingerprint, waited = caller.fingerprint, False
+        while True:
+            found = await self.store.same(fingerprint, time.time() - caller.join)
+            something = bool(found) and not all(map(nothing, found))
+            # One that is being handed over may be refused yet, and be handed to the next deployment.
+            handing = self._handing.get(fingerprint)
+            if something and (waited or not handing):
+                break
+            if not handing:
                 return None
+            waited = True
             await asyncio.wait(handing)
         if {**found[0].request, TEMPO: None} != {**shown, TEMPO: None}:
             raise InvalidRequest(
