@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,11 +31,13 @@ general_settings: {{data_dir: {data}, max_connections: 10000}}
 PATIENCE = 2.0
 """Seconds that a client waits for an answer before it tries again."""
 SETTLED = 300.0
+PROMPT = re.compile(rb"(speech|image|video) \d+")
 
 
 def of_client(request: web.Request, body: bytes) -> str:
-    """A try of a call: what is asked for, and how many-th try it is."""
-    return f"{request.path} {body.decode()} {request.headers.get('x-stainless-retry-count', '')}" if body else ""
+    """A try of a call: what is asked for (a form's boundary is another each time), and how many-th try it is."""
+    prompt = PROMPT.search(body)
+    return f"{prompt[0].decode()} {request.headers.get('x-stainless-retry-count')}" if prompt else ""
 
 
 def of_gateway(request: web.Request, body: bytes) -> str:

@@ -20,11 +20,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from gateway import server
+from gateway import database, server
 from gateway.api.fastlane import Fastlane
 from gateway.blobs import files
 from gateway.config import load_config
-from gateway.jobs import sqlite
 from providers.base import wire
 from tests.chaos.hurry import hurry
 
@@ -111,8 +110,13 @@ def exchange_of(method: str, url: str) -> str | None:
 
 def mortal(fate: Fate) -> None:
     """Lay the boundaries around what this process writes and sends."""
-    opened = sqlite._open
-    sqlite._open = lambda path: MortalDb(opened(path), fate)
+    opened = database._open
+
+    def opens(path: Path, schema: database.Schema) -> Any:
+        db = opened(path, schema)
+        return MortalDb(db, fate) if path.stem == "jobs" else db
+
+    database._open = opens
     around(wire.Wire, "call", fate, lambda _, exchange: exchange_of(exchange.method, exchange.url))
     around(wire.Wire, "_open", fate, lambda _, flight, egress, method, url: f"{exchange_of(method, url)} head")
     leaves = wire._leaves
