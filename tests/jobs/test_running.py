@@ -63,12 +63,12 @@ async def test_a_job_that_is_due_again_before_its_look_has_ended_is_looked_at(
     store.move = slow
     first = asyncio.create_task(jobs.turn())
     await moved.wait()
-    clock.now += 6
+    clock.now += 30
     second = asyncio.create_task(jobs.turn())
     await asyncio.sleep(0)  # it has claimed the job
     answered.set()
     await asyncio.gather(first, second)
-    assert vendor.looks == {"task0": [1006.0, 1012.0]}
+    assert vendor.looks == {"task0": [1006.0, 1036.0]}
 
 
 async def test_waiting(jobs: Jobs, vendor: Vendor, clock: Clock) -> None:
