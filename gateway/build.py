@@ -20,8 +20,9 @@ from gateway.jobs.memory import MemoryJobStore
 from gateway.jobs.sqlite import SqliteJobStore
 from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
+from gateway.services.asking import Asker
 from gateway.services.catalog import Catalog
-from gateway.services.deployments import Deployment, open_deployments, routes
+from gateway.services.deployments import Deployment, open_deployments, routes, rules
 from gateway.services.guards import Guards
 from gateway.services.images import ImageService
 from gateway.services.keeping import keeper
@@ -67,18 +68,19 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         keep = keeper(blobs, wire, config.general.egress_allow)
         jobs = await _jobs(config, deployments, store, keep, stack)
         table = routes(config, deployments)
+        asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
         webhooks = Webhooks(config.general, wire, jobs, outbox)
         stack.push_async_callback(webhooks.close)
         await webhooks.start()
-        tasks = TaskService(table, jobs, store, blobs, config, webhooks)
+        tasks = TaskService(asker, jobs, store, blobs, config, webhooks)
         stack.push_async_callback(tasks.close)
         guards = Guards(config.guardrails)
         stack.callback(guards.close)
         await guards.load()
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
         yield Services(
-            SpeechService(table, codec, tasks, guards, drop_params=config.litellm.drop_params),
+            SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params),
             ImageService(tasks, guards),
             VideoService(tasks, guards),
             Catalog(deployments, table, listed),

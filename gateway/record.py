@@ -55,7 +55,7 @@ class Record:
     joins it to its jobs; ``guardrails`` are those that looked at its texts; ``joined``: it is a client's retry, which
     another record has paid for. ``first_byte`` is seconds until the first byte of the body was sent. ``status`` is 0
     where no answer had begun; ``code`` is that of its error, or ``client_gone``; ``outcome`` says the same in words,
-    for the log.
+    for the log. ``fallbacks`` counts the other groups that were asked.
     """
 
     id: str
@@ -72,6 +72,7 @@ class Record:
     guardrails: tuple[str, ...] = ()
     joined: bool = False
     attempts: list[Attempt] = field(default_factory=list)
+    fallbacks: int = 0
     used: Used = field(default_factory=Used)
     first_byte: float | None = None
     status: int = 0

@@ -11,13 +11,20 @@ from gateway.config import GeneralSettings
 from gateway.config.content_filter import ContentFilterSettings
 from gateway.config.guardrails import LengthSettings, PiiSettings
 from gateway.config.model import LitellmSettings, RouterSettings
+from gateway.config.routing import DeploymentKeys, RoutingKeys, StrategyArgs
 from gateway.policy.guards.patterns import PREBUILT
 from providers.base import registry
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("key", [*GeneralSettings.model_fields, *RouterSettings.__slots__, *LitellmSettings.__slots__])
+ROUTING = [key for shape in (RoutingKeys, StrategyArgs, DeploymentKeys) for key in shape.model_fields]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [*GeneralSettings.model_fields, *RouterSettings.__slots__, *LitellmSettings.__slots__, *dict.fromkeys(ROUTING)],
+)
 def test_every_setting_is_described(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs/config.md").read_text() or key == "hidden"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
 
 from gateway.api.auth import KeyCheck
 from gateway.api.http import Call
+from gateway.api.wishes import wishes
 from gateway.services.tasks import Caller
 
 
@@ -25,8 +26,18 @@ Guardrails = Annotated[
 """The field ``guardrails`` of a body: for the gateway, never for a provider."""
 
 
-def caller(keys: KeyCheck, call: Call, content: object, guardrails: Guardrails = None) -> Caller:
-    """``content`` is the body, as JSON or parsed; ``guardrails`` those that it asks for.
+class Body(Protocol):
+    """What every body has beside its own fields."""
+
+    guardrails: Guardrails
+
+    @property
+    def model_extra(self) -> dict[str, Any] | None:
+        """The fields that OpenAI does not know."""
+
+
+def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
+    """``content`` is ``body`` as JSON or parsed; of its further fields those that are wishes are taken out.
 
     A retry is what carries the ``Idempotency-Key`` of an earlier call, or what an official SDK of OpenAI's says is one
     (``x-stainless-retry-count``); those send no key of their own.
@@ -37,4 +48,5 @@ def caller(keys: KeyCheck, call: Call, content: object, guardrails: Guardrails =
     count = given.get(b"x-stainless-retry-count", b"0").strip()
     retry = bool(key) or (count.isdigit() and int(count) > 0)
     route = call.scope["path"].removeprefix("/v1")
-    return Caller(keys.owner(headers), route, content, key, retry, guardrails or (), call.record)
+    wished = wishes(call, body.model_extra)
+    return Caller(keys.owner(headers), route, content, key, retry, body.guardrails or (), call.record, wished)

@@ -17,7 +17,7 @@ from gateway.api.body import ClientGone
 from gateway.api.errors import send_error
 from gateway.api.health import PROBES
 from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send
-from gateway.api.served import plain
+from gateway.api.served import attempt_headers, plain
 from gateway.api.stream import StreamBroken
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
@@ -138,6 +138,7 @@ def _dressed(call: Call, send: Send) -> Send:
                 (b"x-request-id", call.record.id.encode()),
                 (b"openai-processing-ms", str(spent).encode()),
                 (b"x-content-type-options", b"nosniff"),
+                *attempt_headers(call.record),
             ]
             if call.record.guardrails:
                 applied = plain(",".join(call.record.guardrails))

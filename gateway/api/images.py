@@ -24,7 +24,7 @@ from gateway.blobs.store import Blob
 from gateway.config import GeneralSettings
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.services.images import ImageService
-from gateway.services.tasks import Submission
+from gateway.services.tasks import Caller, Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
 
@@ -92,12 +92,14 @@ class ImageRoutes:
             body = ImageBody.model_validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
-        await self._answer(call, body, body.request(), raw)
+        who = caller(self._keys, call, raw, body)
+        await self._answer(call, body, body.request(), who)
 
     async def edit(self, call: Call) -> None:
         """``POST /v1/images/edits``, a form or JSON."""
         body, content = await read_fields(call, self._settings, EditBody)
-        await self._answer(call, body, await asyncio.to_thread(body.request), content)
+        who = caller(self._keys, call, content, body)
+        await self._answer(call, body, await asyncio.to_thread(body.request), who)
 
     async def variation(self, call: Call) -> None:  # noqa: ARG002 - an endpoint
         """``POST /v1/images/variations``: nobody makes them any more."""
@@ -106,9 +108,8 @@ class ImageRoutes:
             code="unsupported_operation",
         )
 
-    async def _answer(self, call: Call, body: ImageBody, request: ImageRequest, content: object) -> None:
+    async def _answer(self, call: Call, body: ImageBody, request: ImageRequest, who: Caller) -> None:
         call.record.kind, call.record.model = "image", body.model
-        who = caller(self._keys, call, content, body.guardrails)
         async with while_connected(call):
             service = self._service()
             submission = await service.submit(body.model, request, body.n or 1, who)

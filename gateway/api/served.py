@@ -1,10 +1,11 @@
-"""The headers that say who served."""
+"""The headers that say who served, and what that took."""
 
 from __future__ import annotations
 
 import re
 
 from gateway.api.http import Header
+from gateway.record import Record
 from gateway.services.served import Served
 
 
@@ -19,6 +20,25 @@ def served_headers(served: Served) -> list[Header]:
         told = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
         headers.append((b"x-media-gateway-adjusted-params", told))
     return [(name, plain(value)) for name, value in headers]
+
+
+def attempt_headers(record: Record) -> list[Header]:
+    """What it took to answer, in LiteLLM's words and ours; nothing where nobody was asked.
+
+    ``x-litellm-model-id`` is the deployment that answered, or was the last to fail.
+    """
+    if not record.attempts:
+        return []
+    last = record.attempts[-1]
+    groups = len({attempt.group for attempt in record.attempts})
+    told = {
+        b"x-litellm-model-id": last.deployment,
+        b"x-litellm-model-group": last.group,
+        b"x-litellm-attempted-retries": str(len(record.attempts) - groups),
+        b"x-litellm-attempted-fallbacks": str(record.fallbacks),
+        b"x-media-gateway-attempts": str(len(record.attempts)),
+    }
+    return [(name, plain(value)) for name, value in told.items()]
 
 
 def plain(value: str) -> bytes:

@@ -97,7 +97,7 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             raise invalid(error) from None
         call.record.kind, call.record.model = "speech", body.model
         async with while_connected(call):
-            who = caller(keys, call, raw, body.guardrails)
+            who = caller(keys, call, raw, body)
             speech = await service().speak(body.model, body.request(), who)
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)

@@ -154,7 +154,7 @@ class VideoRoutes:
         """``POST /v1/videos``, JSON or a form. The plain ASGI endpoint."""
         body, content = await read_fields(call, self._settings, VideoBody)
         call.record.kind, call.record.model = "video", body.model
-        who = caller(self._keys, call, content, body.guardrails)
+        who = caller(self._keys, call, content, body)
         submission = await self._service().create(body.model, body.request(), who)
         await send_json(call.send, 200, video_object(submission.jobs[0]), served_headers(submission.served))
 
@@ -188,7 +188,7 @@ class VideoRoutes:
         await service.get(video_id, self._keys.owner(request.scope["headers"]))
         body, content = await read_fields(call, self._settings, RemixBody)
         call.record.kind = "video"
-        who = caller(self._keys, call, content, body.guardrails)
+        who = caller(self._keys, call, content, body)
         submission = await service.remix(video_id, body.prompt, who)
         headers = {name.decode(): value.decode() for name, value in served_headers(submission.served)}
         return JSONResponse(video_object(submission.jobs[0]), headers=headers)

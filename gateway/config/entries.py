@@ -14,6 +14,7 @@ from gateway.config.model import ModelEntry
 from gateway.config.problems import Place
 from gateway.config.reading import Reading
 from gateway.config.report import Report, did_you_mean, listing
+from gateway.config.routing import BESIDE_PARAMS, IN_MODEL_INFO, DeploymentKeys, read_deployment
 from gateway.config.shapes import Unfit, names_of
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Vendor
@@ -101,7 +102,7 @@ def read_models(reading: Reading, vendors: Vendors, data: Any) -> tuple[tuple[Mo
 
 def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, names: set[str]) -> ModelEntry | None:
     written = reading.mapping(place, {} if item is None else item)
-    written = reading.sort(place, written, ("model_name", *_PARAMS, "model_info"), litellm_keys.MODEL_ENTRY)
+    written = reading.sort(place, written, ("model_name", *_PARAMS, "model_info", "rpm"), litellm_keys.MODEL_ENTRY)
     if not isinstance(item, dict | None):
         return None
     entry = reading.part(_Entry, place, written)
@@ -117,7 +118,8 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
         return None
     options = reading.part(_Options, where, params)
     chosen, settings = _read_vendor(reading, vendors, where, params)
-    if entry is None or info is None or options is None or chosen is None or settings is None:
+    routing = _read_routing(reading, place, written, where, chosen)
+    if entry is None or info is None or options is None or chosen is None or settings is None or routing is None:
         return None
     return ModelEntry(
         **entry.model_dump(),
@@ -125,8 +127,27 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
         model=chosen.model,
         settings=settings,
         **options.model_dump(),
+        routing=routing,
         model_info=info,
         line=reading.report.line(place),
+    )
+
+
+def _read_routing(
+    reading: Reading, place: Place, written: Mapping[str, Any], where: Place, chosen: _Chosen | None
+) -> DeploymentKeys | None:
+    """What is said of routing in the parameters, beside them and in ``model_info``."""
+    own = set() if chosen is None else set(names_of(chosen.settings))
+    params, info = (
+        given if isinstance(given, dict) else {} for given in (written[str(where[-1])], written.get("model_info"))
+    )
+    return read_deployment(
+        reading,
+        {
+            (*place, "model_info"): {key: value for key, value in info.items() if key in IN_MODEL_INFO},
+            place: {key: value for key, value in written.items() if key in BESIDE_PARAMS},
+            where: {key: value for key, value in params.items() if key not in own},
+        },
     )
 
 
@@ -151,6 +172,8 @@ def _read_vendor(
     if chosen is None:
         return None, None  # what other keys there may be is the vendor's to say
     ours = {**names_of(_Target), **names_of(_Options)}
+    # A vendor that has a key of its own by one of these names keeps it.
+    ours |= {key: field for key, field in names_of(DeploymentKeys).items() if key not in names_of(chosen.settings)}
     rest = {key: value for key, value in params.items() if key not in ours}
     known = {*litellm_keys.PARAMS, *ours, *filter(litellm_keys.is_cost, rest)}
     return chosen, reading.fill(chosen.settings, place, rest, known)
@@ -191,7 +214,7 @@ def _read_info(reading: Reading, place: Place, data: Any) -> Mapping[str, Any] |
     written = reading.mapping(place, data)
     costs = {key for key in written if litellm_keys.is_cost(key) and key not in litellm_keys.MODEL_INFO}
     known = litellm_keys.MODEL_INFO | litellm_keys.COMMON_COSTS
-    kept = reading.sort(place, written, {*names_of(_Info), *costs}, known)
+    kept = reading.sort(place, written, {*names_of(_Info), *costs, *IN_MODEL_INFO}, known)
     info = reading.part(_Info, place, kept)
     given, failed = reading.resolve(place, {key: kept[key] for key in kept if key in costs})
     prices = {key: _price(reading.report, (*place, key), value) for key, value in given.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.config.model import LitellmSettings, RouterSettings
 from gateway.config.problems import Place
@@ -40,18 +41,27 @@ def read_aliases(report: Report, router: RouterSettings, names: Collection[str])
     return found
 
 
+class Names(NamedTuple):
+    """The names there are: each ``model_name``, and each alias with what it stands for."""
+
+    models: Collection[str]
+    aliases: Mapping[str, str]
+
+
 def read_fallbacks(
-    report: Report, router: RouterSettings, litellm: LitellmSettings, aliases: Mapping[str, str], names: Collection[str]
+    report: Report, router: RouterSettings, litellm: LitellmSettings, there: Names, key: str = "fallbacks"
 ) -> dict[str, tuple[str, ...]]:
     """Each group with the groups asked after it; aliases are replaced by what they stand for.
 
-    What stands under ``router_settings`` wins over ``litellm_settings`` (LiteLLM's proxy config reference).
+    What stands under ``router_settings`` wins over ``litellm_settings`` (LiteLLM's proxy config reference). ``key`` is
+    ``fallbacks`` or ``content_policy_fallbacks``.
     """
     merged: dict[str, tuple[str, ...]] = {}
-    known = {*names, *router.model_group_alias}
+    aliases = there.aliases
+    known = {*there.models, *router.model_group_alias}
     for section, settings in (("router_settings", router), ("litellm_settings", litellm)):
         own: dict[str, tuple[str, ...]] = {}
-        for place, group, targets in _rules(section, settings):
+        for place, group, targets in _rules(section, settings, key):
             if group != ANY and group not in known:
                 _unknown(report, place, group, known, at_key=True)
             real = aliases.get(group, group)
@@ -66,11 +76,20 @@ def read_fallbacks(
     return merged
 
 
-def _rules(section: str, settings: RouterSettings | LitellmSettings) -> Iterator[tuple[Place, str, Sequence[str]]]:
-    for index, rules in enumerate(settings.fallbacks):
+def check_groups(report: Report, place: Place, groups: Iterable[str], there: Names) -> None:
+    """Report each of ``groups`` that is no name there is."""
+    for group in groups:
+        if group not in there.models and group not in there.aliases:
+            _unknown(report, (*place, group), group, {*there.models, *there.aliases}, at_key=True)
+
+
+def _rules(
+    section: str, settings: RouterSettings | LitellmSettings, key: str
+) -> Iterator[tuple[Place, str, Sequence[str]]]:
+    for index, rules in enumerate(getattr(settings, key)):
         for group, targets in rules.items():
-            yield (section, "fallbacks", index, group), group, targets
-    if settings.default_fallbacks:
+            yield (section, key, index, group), group, targets
+    if settings.default_fallbacks and key == "fallbacks":
         yield (section, "default_fallbacks"), ANY, settings.default_fallbacks
 
 

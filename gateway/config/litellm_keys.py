@@ -82,6 +82,13 @@ MODEL_INFO = frozenset(
     """.split()
 )
 
+# The routing strategies that are not here.
+STRATEGIES = frozenset(
+    """
+    cost-based-routing provider-budget-routing usage-based-routing usage-based-routing-v2
+    """.split()
+)
+
 MODES = frozenset(
     """
     audio_speech audio_transcription batch chat completion embedding image_edit image_generation moderation

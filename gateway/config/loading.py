@@ -6,14 +6,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from gateway.config import litellm_keys
 from gateway.config.entries import Vendors, read_models
-from gateway.config.groups import read_aliases, read_fallbacks
+from gateway.config.groups import Names, check_groups, read_aliases, read_fallbacks
 from gateway.config.guardrails import read_guardrails
 from gateway.config.model import Config
 from gateway.config.reading import Reading, environment
 from gateway.config.report import Report
+from gateway.config.routing import read_routing
 from gateway.config.settings import read_general, read_litellm, read_router
 from gateway.config.source import parse, read
 from providers.base import registry
@@ -55,9 +57,15 @@ def parse_config(
     router = read_router(reading, sections.get("router_settings"))
     litellm = read_litellm(reading, sections.get("litellm_settings"))
     guardrails = read_guardrails(reading, sections.get("guardrails"), Path(path).parent)
+    routing = read_routing(reading, *(_written(sections, f"{name}_settings") for name in ("router", "litellm")))
     # Without a single name every other one would be unknown.
     aliases = read_aliases(report, router, names) if names else {}
-    fallbacks = read_fallbacks(report, router, litellm, aliases, names) if names else {}
+    there = Names(names, aliases)
+    fallbacks = read_fallbacks(report, router, litellm, there) if names else {}
+    content_policy = read_fallbacks(report, router, litellm, there, "content_policy_fallbacks") if names else {}
+    if names:
+        place = ("router_settings", "model_group_retry_policy")
+        check_groups(report, place, routing.model_group_retry_policy, there)
     return Config(
         models=models,
         general=general,
@@ -66,6 +74,14 @@ def parse_config(
         aliases=MappingProxyType(aliases),
         fallbacks=MappingProxyType(fallbacks),
         guardrails=guardrails,
+        content_policy=MappingProxyType(content_policy),
+        routing=routing,
         warnings=report.finish(),
         path=Path(path),
     )
+
+
+def _written(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section that was found fault with before where it is no mapping."""
+    found = sections.get(name)
+    return found if isinstance(found, dict) else {}

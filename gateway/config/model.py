@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
+from gateway.config.routing import DeploymentKeys, RoutingKeys
 from gateway.config.shapes import Unfit
 from providers.base.settings import VendorSettings
 
@@ -103,6 +104,7 @@ class RouterSettings:
     hidden: frozenset[str] = frozenset()
     fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
     default_fallbacks: tuple[str, ...] = ()
+    content_policy_fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class LitellmSettings:
     fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
     default_fallbacks: tuple[str, ...] = ()
     drop_params: bool = False
+    content_policy_fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class ModelEntry:
     voice: str | None = None
     drop_params: bool | None = None
     additional_drop_params: tuple[str, ...] = ()
+    routing: DeploymentKeys = field(default_factory=DeploymentKeys)
     model_info: Mapping[str, Any] = field(default_factory=_nothing)
     line: int = 0
 
@@ -138,7 +142,8 @@ class Config:
     """A whole file.
 
     ``aliases`` maps each alias to the ``model_name`` at the end of its chain. ``fallbacks`` maps a ``model_name`` to
-    those asked after it, in order; ``"*"`` stands for every group that has none of its own. Names in both exist.
+    those asked after it, in order; ``"*"`` stands for every group that has none of its own; ``content_policy`` is the
+    same for what its provider's rules forbid. Names in all of them exist.
     """
 
     models: tuple[ModelEntry, ...]
@@ -148,5 +153,7 @@ class Config:
     aliases: Mapping[str, str] = field(default_factory=_nothing)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     guardrails: tuple[Guardrail, ...] = ()
+    content_policy: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    routing: RoutingKeys = field(default_factory=RoutingKeys)
     warnings: tuple[Problem, ...] = ()
     path: Path = Path("config.yaml")

@@ -26,6 +26,7 @@ class Report:
         self._broken = {(p.line, p.column) for p in source.problems}
         self._concealed = set[Place]()
         self._concealed_values = set[str]()
+        self.errors = 0
 
     @property
     def full(self) -> bool:
@@ -34,6 +35,7 @@ class Report:
 
     def error(self, place: Place, message: str, hint: str, *, at_key: bool = False) -> None:
         """A fault of the value at ``place`` (of its key: ``at_key``), or of the nearest thing around it that exists."""
+        self.errors += 1
         self._add("error", place, message, hint, at_key=at_key)
 
     def warn(self, place: Place, message: str, hint: str = "") -> None:

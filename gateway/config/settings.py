@@ -13,6 +13,7 @@ from gateway.config.model import GeneralSettings, LitellmSettings, RouterSetting
 from gateway.config.problems import Place
 from gateway.config.reading import Reading
 from gateway.config.report import Report
+from gateway.config.routing import LITELLM_KEYS, ROUTER_KEYS
 from gateway.config.shapes import names_of
 from providers.base.egress import Egress
 from providers.base.errors import AddressRefused
@@ -33,6 +34,7 @@ class _Names(BaseModel):
 
     model_group_alias: Any = None
     fallbacks: Any = None
+    content_policy_fallbacks: Any = None
 
 
 class _Defaults(BaseModel):
@@ -83,7 +85,7 @@ def _check_webhook(report: Report, general: GeneralSettings) -> None:
 def read_router(reading: Reading, data: Any) -> RouterSettings:
     """``router_settings``; what is wrong in them is reported and left out."""
     place = ("router_settings",)
-    acted = (*names_of(_Names), *names_of(_Defaults))
+    acted = (*names_of(_Names), *names_of(_Defaults), *ROUTER_KEYS)
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.ROUTER)
     found = reading.part(_Names, place, written) or _Names()
     aliases = {}
@@ -97,19 +99,21 @@ def read_router(reading: Reading, data: Any) -> RouterSettings:
         frozenset(name for name, alias in aliases.items() if alias.hidden),
         _fallbacks(reading.report, (*place, "fallbacks"), found.fallbacks),
         (reading.part(_Defaults, place, written) or _Defaults()).default_fallbacks,
+        _fallbacks(reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks),
     )
 
 
 def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
     """``litellm_settings``; what is wrong in them is reported and left out."""
     place = ("litellm_settings",)
-    acted = ("fallbacks", *names_of(_Defaults), *names_of(_Flags))
+    acted = ("fallbacks", "content_policy_fallbacks", *names_of(_Defaults), *names_of(_Flags), *LITELLM_KEYS)
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.LITELLM)
     found = reading.part(_Names, place, written) or _Names()
     return LitellmSettings(
         _fallbacks(reading.report, (*place, "fallbacks"), found.fallbacks),
         (reading.part(_Defaults, place, written) or _Defaults()).default_fallbacks,
         (reading.part(_Flags, place, written) or _Flags()).drop_params,
+        _fallbacks(reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks),
     )
 
 

@@ -25,6 +25,7 @@ class SubmissionUnknown(GatewayError):
 
     status = 502
     code = "submission_unknown"
+    sent = "maybe"
 
 
 UNKNOWN = Fault(

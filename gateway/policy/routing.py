@@ -25,7 +25,8 @@ class Routes(Generic[D]):
     """The table from model names to deployments.
 
     ``groups`` maps a ``model_name`` to its deployments; ``also`` other spellings (aliases, ``<vendor>/<model>``) to a
-    group; ``fallbacks`` a group to the groups that are asked when it cannot answer, with ``"*"`` for every group.
+    group; ``fallbacks`` a group to the groups that are asked when it cannot answer, with ``"*"`` for every group;
+    ``content_policy`` the same where its rules forbid what was asked for.
     """
 
     def __init__(
@@ -33,10 +34,16 @@ class Routes(Generic[D]):
         groups: Mapping[str, Sequence[D]],
         also: Mapping[str, str],
         fallbacks: Mapping[str, Sequence[str]],
+        content_policy: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._groups = groups
         self._also = also
         self._fallbacks = fallbacks
+        self._content_policy = content_policy or {}
+
+    def deployments(self, group: str) -> Sequence[D]:
+        """Those of one group."""
+        return self._groups[group]
 
     def group(self, model: str) -> str:
         """The group behind a model name. Raises ``UnknownModel``."""
@@ -47,14 +54,26 @@ class Routes(Generic[D]):
             raise UnknownModel(f"The model '{model[:200]}' does not exist.{hint}", param="model")
         return group
 
+    def stand_ins(self, group: str, wished: Sequence[str] | None = None) -> list[str]:
+        """The groups asked after it, each once: those ``wished`` for, else the config's. Raises ``UnknownModel``."""
+        if wished is None:
+            wished = self._fallbacks.get(group, self._fallbacks.get("*", ()))
+        for name in wished:
+            if self._also.get(name, name) not in self._groups:
+                raise UnknownModel(f"The model '{name[:200]}' does not exist.", param="fallbacks")
+        return self._others(group, wished)
+
+    def after_refusal(self, group: str) -> list[str]:
+        """The groups asked where the rules of ``group``'s provider forbid what was asked for."""
+        return self._others(group, self._content_policy.get(group, self._content_policy.get("*", ())))
+
     def candidates(self, model: str) -> list[Candidate[D]]:
-        """Every deployment that may answer, each once, in the order of asking. Raises ``UnknownModel``."""
+        """Every deployment that may answer, each once, group by group. Raises ``UnknownModel``."""
         group = self.group(model)
         found = [Candidate(group, deployment) for deployment in self._groups[group]]
-        seen = {group}
-        for name in self._fallbacks.get(group, self._fallbacks.get("*", ())):
-            other = self._also.get(name, name)
-            if other not in seen:
-                seen.add(other)
-                found += [Candidate(other, deployment, group) for deployment in self._groups[other]]
+        for other in self.stand_ins(group):
+            found += [Candidate(other, deployment, group) for deployment in self._groups[other]]
         return found
+
+    def _others(self, group: str, names: Sequence[str]) -> list[str]:
+        return [other for other in dict.fromkeys(self._also.get(name, name) for name in names) if other != group]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.config import Config, ModelEntry
+from gateway.config.routing import RoutingKeys
+from gateway.policy.attempts import RetryRules
+from gateway.policy.balance import Balance, Strategy, Traits
+from gateway.policy.cooldown import CoolingRules
+from gateway.policy.course import Rules
 from gateway.policy.routing import Routes
 from providers.base import registry
-from providers.base.contract import Provider
+from providers.base.contract import Provider, SpeechProvider, TaskProvider
 from providers.base.vendor import Resources
 
 
@@ -17,12 +22,15 @@ class Deployment:
     """One entry of ``model_list`` and the provider opened for it.
 
     ``key`` finds it again after a restart: ``model_info.id``, else what the entry says of itself. It begins with the
-    vendor's name and a slash.
+    vendor's name and a slash. ``traits`` are what routing knows of it; ``makes`` is which of ``speech``, ``image`` and
+    ``video`` it can be asked for.
     """
 
     entry: ModelEntry
     provider: Provider
     key: str
+    traits: Traits = field(default_factory=lambda: Traits(""))
+    makes: frozenset[str] = frozenset()
 
 
 def mode(entry: ModelEntry) -> str:
@@ -39,10 +47,59 @@ async def open_deployments(config: Config, resources: Resources) -> list[Deploym
         name = str(entry.model_info.get("id") or f"{entry.model}@{entry.model_name}")
         seen[name] += 1
         key = f"{entry.vendor}/{name}" + (f"#{seen[name]}" if seen[name] > 1 else "")
-        opened.append(
-            Deployment(entry, await registry.load(entry.vendor).open(entry.model, entry.settings, resources), key)
-        )
+        provider = await registry.load(entry.vendor).open(entry.model, entry.settings, resources)
+        makes = provider.makes if isinstance(provider, TaskProvider) else frozenset()
+        if isinstance(provider, SpeechProvider):
+            makes |= {"speech"}
+        opened.append(Deployment(entry, provider, key, traits(config.routing, entry, provider, key), makes))
     return opened
+
+
+def traits(common: RoutingKeys, entry: ModelEntry, provider: Provider, key: str) -> Traits:
+    """What the config says of one deployment's routing, its own words first."""
+    own = entry.routing
+    timeout = own.timeout or common.timeout or common.request_timeout
+    if isinstance(provider, SpeechProvider):  # it answers in chunks: what counts is the first one
+        timeout = own.stream_timeout or own.timeout or common.stream_timeout or timeout
+    cooling = CoolingRules(
+        enabled=not common.disable_cooldowns,
+        seconds=common.cooldown_time if own.cooldown_time is None else own.cooldown_time,
+        allowed=common.allowed_fails if own.allowed_fails is None else own.allowed_fails,
+        by_class=own.allowed_fails_policy or common.allowed_fails_policy,
+    )
+    return Traits(
+        key=key,
+        order=own.order,
+        weight=own.weight,
+        rpm=own.rpm,
+        max_parallel=own.max_parallel_requests or common.default_max_parallel_requests,
+        tags=frozenset(own.tags),
+        retries=own.max_retries if own.num_retries is None else own.num_retries,
+        timeout=timeout,
+        once=not isinstance(provider, SpeechProvider),
+        cooling=cooling,
+    )
+
+
+_STRATEGIES: dict[str, Strategy] = {
+    "simple-shuffle": "simple-shuffle",
+    "least-busy": "least-busy",
+    "latency-based-routing": "latency-based-routing",
+}
+
+
+def rules(common: RoutingKeys) -> Rules:
+    """What the config says of routing between all of them."""
+    args = common.routing_strategy_args
+    repeated = common.max_retries if common.num_retries is None else common.num_retries
+    retries = RetryRules(
+        times=RetryRules().times if repeated is None else repeated,
+        by_class=common.retry_policy,
+        by_group=common.model_group_retry_policy,
+        floor=common.retry_after,
+    )
+    balance = Balance(_STRATEGIES[common.routing_strategy], args.lowest_latency_buffer, args.ttl)
+    return Rules(balance, retries, common.max_fallbacks, common.enable_tag_filtering)
 
 
 def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
@@ -54,4 +111,4 @@ def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
         groups[entry.model_name].append(deployment)
         also.setdefault(f"{entry.vendor}/{entry.model}", entry.model_name)
     also = {name: group for name, group in also.items() if name not in groups}
-    return Routes(groups, also, config.fallbacks)
+    return Routes(groups, also, config.fallbacks, config.content_policy)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,16 +13,13 @@ from engines.codec import Codec, CodecError
 from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
-from gateway.policy.routing import Candidate, Routes
-from gateway.services.deployments import Deployment
+from gateway.services.asking import Asker, Turn
 from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
 from gateway.services.tasks import TEMPO, Caller, Submission, TaskService
-from providers.base.contract import Audio, SpeechProvider, SpeechRequest, SpeechTasks, TaskProvider, Usage
-from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
-
-_log = logging.getLogger(__name__)
+from providers.base.contract import Audio, SpeechProvider, SpeechRequest, SpeechTasks, Usage
+from providers.base.errors import Broken, Unsupported
 
 TOKENS_PER_SECOND = 1250 / 60
 """Audio tokens in a second of speech: OpenAI prices gpt-4o-mini-tts at 12 USD a million and 0.015 USD a minute."""
@@ -47,14 +43,14 @@ class SpeechService:
 
     def __init__(
         self,
-        routes: Routes[Deployment],
+        asker: Asker,
         codec: Codec,
         tasks: TaskService,
         guards: Guards,
         *,
         drop_params: bool = False,
     ) -> None:
-        self._routes = routes
+        self._asker = asker
         self._codec = codec
         self._tasks = tasks
         self._guards = guards
@@ -71,25 +67,12 @@ class SpeechService:
         request = await self._guards.screen(model, request, caller)
         if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
             return await self._from_tasks(joined, request)
-        candidates = self._routes.candidates(model)
-        reason = ""
-        for place, candidate in enumerate(candidates):
-            try:
-                return await self._ask(candidate, request, reason, caller)
-            except ProviderError as error:
-                if not error.falls_back or place == len(candidates) - 1:
-                    raise
-                reason = error.reason if isinstance(error, Unavailable) else error.code
-                _log.info("%s cannot answer (%s), asking the next deployment", candidate.group, error)
-        raise AssertionError("a group has at least one deployment")
+        about = (caller.record, caller.wishes)
+        return await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
 
-    async def _ask(
-        self, candidate: Candidate[Deployment], request: SpeechRequest, reason: str, caller: Caller
-    ) -> Speech:
+    async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
+        candidate = turn.candidate
         entry, provider = candidate.deployment.entry, candidate.deployment.provider
-        tasked = isinstance(provider, TaskProvider) and "speech" in provider.makes
-        if not tasked and not isinstance(provider, SpeechProvider):
-            raise InvalidRequest(f"The model '{candidate.group}' does not make speech.", param="model")
         shown = _shown(request)
         if not request.voice and "voice" not in request.extra:
             request = replace(request, voice=entry.voice or "")
@@ -103,7 +86,8 @@ class SpeechService:
         if not isinstance(provider, SpeechProvider):
             parts = provider.parts(request) if isinstance(provider, SpeechTasks) else [request]
             shown[TEMPO] = request.speed / parts[0].speed
-            made = await self._tasks.submit_to(candidate, "speech", parts, (shown, caller, reason))
+            made = await self._tasks.submit_to(turn, "speech", parts, (shown, caller))
+            turn.commit()
             served = replace(made.served, dropped=dropped + made.served.dropped)
             return await self._from_tasks(replace(made, served=served), request)
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
@@ -116,11 +100,13 @@ class SpeechService:
                 if not more:
                     raise
                 dropped += more
-        why = reason if candidate.stands_in_for else None
+        why = turn.reason if candidate.stands_in_for else None
         key = candidate.deployment.key
         caller.record.served_by(candidate.group, key, entry.vendor)
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, deployment=key)
-        return await self._begun(audio, request.format, served)
+        speech = await self._begun(audio, request.format, served, turn.let_go)
+        turn.held = True
+        return speech
 
     async def _from_tasks(self, submission: Submission, request: SpeechRequest) -> Speech:
         """Wait for the tasks, and take their sounds, one after another, from where they are kept."""
@@ -151,9 +137,11 @@ class SpeechService:
             finally:
                 await chunks.aclose()
 
-    async def _begun(self, audio: Audio, wished: AudioFormat, served: Served) -> Speech:
+    async def _begun(
+        self, audio: Audio, wished: AudioFormat, served: Served, closed: Callable[[], None] = lambda: None
+    ) -> Speech:
         """Wait for the first bytes, so that a failure before them can still be answered, or answered by another."""
-        chunks = _Faithful(self._codec.convert(audio.chunks, audio.spec, wished, tempo=audio.tempo))
+        chunks = _Faithful(self._codec.convert(audio.chunks, audio.spec, wished, tempo=audio.tempo), closed)
         try:
             await chunks.begin()
         except BaseException:
@@ -171,10 +159,14 @@ def _shown(request: SpeechRequest) -> dict[str, Any]:
 
 
 class _Faithful:
-    """A stream whose first chunk can be waited for, and whose codec errors are the provider's failure."""
+    """A stream whose first chunk can be waited for, and whose codec errors are the provider's failure.
 
-    def __init__(self, chunks: ByteStream) -> None:
+    ``closed`` is called when it is closed.
+    """
+
+    def __init__(self, chunks: ByteStream, closed: Callable[[], None]) -> None:
         self._chunks = chunks
+        self._closed = closed
         self._first: bytes | None = None
 
     async def begin(self) -> None:
@@ -191,6 +183,7 @@ class _Faithful:
         return chunk
 
     async def aclose(self) -> None:
+        self._closed()
         await self._chunks.aclose()
 
     async def _next(self) -> bytes:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
@@ -21,18 +21,18 @@ from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError
 from gateway.jobs.job import Job, State
 from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
-from gateway.policy.routing import Candidate, Routes
+from gateway.policy.attempts import Wishes
+from gateway.policy.routing import Candidate
 from gateway.record import Record
+from gateway.services.asking import Asker, Kind, Turn
 from gateway.services.deployments import Deployment
 from gateway.services.options import fit
 from gateway.services.served import Served
 from gateway.services.webhooks import Webhooks
 from providers.base.contract import Patient, TaskProvider, TaskRequest
-from providers.base.errors import ProviderError, Unavailable
+from providers.base.errors import ProviderError
 
 _log = logging.getLogger(__name__)
-
-Kind = Literal["speech", "image", "video"]
 
 JOIN_SECONDS = 600
 """How long a client's retry finds the tasks of its first try."""
@@ -60,7 +60,7 @@ _FORMS: Mapping[str, Sequence[str]] = {
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
     are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. ``guardrails`` are
-    the guards it asks for. What becomes of it is written into ``record``."""
+    the guards it asks for, ``wishes`` how it shall be answered. What becomes of it is written into ``record``."""
 
     owner: str = ""
     route: str = ""
@@ -69,6 +69,7 @@ class Caller:
     retry: bool = False
     guardrails: tuple[str, ...] = ()
     record: Record = field(default_factory=lambda: Record("", ""))
+    wishes: Wishes = field(default_factory=Wishes)
 
     @property
     def fingerprint(self) -> str:
@@ -103,14 +104,14 @@ class TaskService:
 
     def __init__(
         self,
-        routes: Routes[Deployment],
+        asker: Asker,
         jobs: Jobs,
         store: JobStore,
         blobs: BlobStore,
         config: Config,
         webhooks: Webhooks,
     ) -> None:
-        self._routes = routes
+        self._asker = asker
         self._jobs = jobs
         self.store = store
         self.blobs = blobs
@@ -135,24 +136,30 @@ class TaskService:
         """
         if (joined := await self.joined(caller, shown)) is not None:
             return joined
-        candidates = self._routes.candidates(model)
-        reason = ""
-        for place, candidate in enumerate(candidates):
-            try:
-                return await self.submit_to(candidate, kind, requests, (shown, caller, reason))
-            except ProviderError as error:
-                # "maybe" is the end: asking another one could pay twice.
-                if not error.falls_back or error.sent == "maybe" or place == len(candidates) - 1:
-                    raise
-                reason = error.reason if isinstance(error, Unavailable) else error.code
-        raise AssertionError("a group has at least one deployment")
+        about = (caller.record, caller.wishes)
+        return await self._asker.first(
+            model, kind, about, lambda turn: self.submit_to(turn, kind, requests, (shown, caller))
+        )
 
-    def holder(self, job: Job) -> Candidate[Deployment] | None:
+    async def submit_again(
+        self, job: Job, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
+    ) -> Submission:
+        """As ``submit``, at the deployment that made ``job`` and nowhere else."""
+        if (joined := await self.joined(caller, shown)) is not None:
+            return joined
+        about = (caller.record, Wishes(num_retries=caller.wishes.num_retries, timeout=caller.wishes.timeout))
+        return await self._asker.first(
+            job.model,
+            kind,
+            about,
+            lambda turn: self.submit_to(turn, kind, requests, (shown, caller)),
+            only=job.deployment,
+        )
+
+    def holder(self, job: Job) -> Deployment | None:
         """The deployment that made a job, where it is configured still."""
         with contextlib.suppress(UnknownModel):
-            return next(
-                (each for each in self._routes.candidates(job.model) if each.deployment.key == job.deployment), None
-            )
+            return next((each for each in self._asker.group(job.model) if each.key == job.deployment), None)
         return None
 
     async def joined(self, caller: Caller, shown: Mapping[str, Any]) -> Submission | None:
@@ -187,18 +194,14 @@ class TaskService:
         return Submission(tuple(found), served)
 
     async def submit_to(
-        self,
-        candidate: Candidate[Deployment],
-        kind: Kind,
-        requests: Sequence[TaskRequest],
-        about: tuple[Mapping[str, Any], Caller, str],
+        self, turn: Turn, kind: Kind, requests: Sequence[TaskRequest], about: tuple[Mapping[str, Any], Caller]
     ) -> Submission:
-        """The same at one deployment. ``about``: what is shown again, who asks, why this one is asked.
+        """The same at one deployment. ``about``: what is shown again, and who asks.
 
         Goes on to its end when the caller is cancelled, or rows could be left that nobody hands over.
         """
         fingerprint = about[1].fingerprint
-        task = asyncio.create_task(self._submit_to(candidate, kind, requests, about))
+        task = asyncio.create_task(self._submit_to(turn, kind, requests, about))
         self._handing.setdefault(fingerprint, set()).add(task)
         try:
             return await asyncio.shield(task)
@@ -216,32 +219,25 @@ class TaskService:
             del self._handing[fingerprint]
 
     async def _submit_to(
-        self,
-        candidate: Candidate[Deployment],
-        kind: Kind,
-        requests: Sequence[TaskRequest],
-        about: tuple[Mapping[str, Any], Caller, str],
+        self, turn: Turn, kind: Kind, requests: Sequence[TaskRequest], about: tuple[Mapping[str, Any], Caller]
     ) -> Submission:
-        shown, caller, reason = about
+        shown, caller = about
+        candidate = turn.candidate
         deployment = candidate.deployment
         provider, entry = deployment.provider, deployment.entry
-        if not isinstance(provider, TaskProvider) or kind not in provider.makes:
-            raise InvalidRequest(f"The model '{candidate.group}' does not make {kind}s.", param="model")
+        assert isinstance(provider, TaskProvider), "only those that make tasks are asked for one"
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
         made = _rows(candidate, kind, len(fitting), shown, caller)
         await self._webhooks.expect(made)
         await self.store.add(made)  # every row, before the first is sent
-        results = await asyncio.gather(
-            *(
-                self._jobs.submit(job, provider, request, added=True)
-                for job, request in zip(made, fitting, strict=True)
-            ),
-            return_exceptions=True,
-        )
+        sending = (self._jobs.submit(job, provider, each, added=True) for job, each in zip(made, fitting, strict=True))
+        results = await asyncio.gather(*sending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         submitted = tuple(result for result in results if isinstance(result, Job))
         if failures:
+            if submitted:
+                turn.commit()  # a part of it was taken: another try would pay for that again
             for job in submitted:  # the call fails as a whole: what was taken of it is not left to run
                 with contextlib.suppress(ProviderError):
                     await self._jobs.cancel(job)
@@ -250,7 +246,7 @@ class TaskService:
             raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
         await self._webhooks.began(submitted)
         caller.record.served_by(candidate.group, deployment.key, entry.vendor)
-        why = reason if candidate.stands_in_for else None
+        why = turn.reason if candidate.stands_in_for else None
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, adjusted, deployment.key)
         return Submission(submitted, served)
 

@@ -73,15 +73,13 @@ class VideoService:
         job = await self.get(video, caller.owner)
         caller.record.model = job.model
         prompt = (await self._guards.screen(job.model, VideoRequest(prompt), caller, "avideo_remix")).prompt
-        candidate = self._tasks.holder(job)
-        if candidate is None or not isinstance(candidate.deployment.provider, Remixer):
+        holder = self._tasks.holder(job)
+        if holder is None or not isinstance(holder.provider, Remixer):
             raise unsupported(job.model, "remix")
         _completed(job)
-        request = candidate.deployment.provider.remixed(job.task or "", prompt)
+        request = holder.provider.remixed(job.task or "", prompt)
         shown = {**job.request, "prompt": prompt, "remixed_from_video_id": job.id}
-        if (joined := await self._tasks.joined(caller, shown)) is not None:
-            return joined
-        return await self._tasks.submit_to(candidate, "video", [request], (shown, caller, ""))
+        return await self._tasks.submit_again(job, "video", [request], shown, caller)
 
     async def get(self, video: str, owner: str) -> Job:
         """One video. Raises ``NotFound``."""

@@ -62,7 +62,6 @@ class Busy(ProviderError):
     code = "engine_overloaded"
     kind = "rate_limit_error"
     retryable = True
-    falls_back = False
 
 
 class Unavailable(ProviderError):

@@ -104,13 +104,9 @@ def test_each_key_that_does_nothing_is_warned_of_once(config: Config) -> None:
     assert [(w.line, w.where) for w in config.warnings] == [
         (11, "model_list[0].litellm_params.api_base"),
         (12, "model_list[0].litellm_params.api_version"),
-        (13, "model_list[0].litellm_params.rpm"),
         (23, "model_list[0].model_info.max_tokens"),
         (24, "model_list[0].model_info.access_groups"),
-        (25, "model_list[0].rpm"),
         (34, "credential_list"),
-        (37, "router_settings.routing_strategy"),
-        (38, "router_settings.num_retries"),
         (39, "router_settings.redis_password"),
         (48, "litellm_settings.cache"),
         (49, "litellm_settings.cache_params"),

@@ -44,7 +44,7 @@ MORE = [
         "router_settings: {zzz: x}",
         "router_settings.zzz",
         "unknown key",
-        "keys here: default_fallbacks, fallbacks, model",
+        "keys here: allowed_fails, allowed_fails_policy, content_policy_fallbacks",
     ),
     ("router_settings: {default_fallbacks: [on]}", "router_settings.default_fallbacks[0]", "text, got true", "quotes"),
     ("litellm_settings: {default_fallbacks: [oen]}", "litellm_settings.default_fallbacks[0]", "no model_name", "'one'"),

@@ -32,6 +32,7 @@ model_list:
     litellm_params: {{model: sandbox/image, seconds: 0.05, poll_interval: 0.02}}
 litellm_settings:
   fallbacks: [{{gen4-image: [spare]}}]
+  num_retries: 0
 general_settings: {{master_key: {key}, data_dir: {data}}}
 """
 HEADERS = {"x-litellm-api-key": KEY}

@@ -240,7 +240,7 @@ def test_a_form_of_plain_fields(client: openai.OpenAI) -> None:
     assert post(good | {"input_reference": "data:image/png;base64,AAAA"}).status_code == 200
     for fields, param in (
         ({"seconds": "x"}, "seconds"),
-        ({"tags[]": "a"}, "tags"),
+        ({"styles[]": "a"}, "styles"),
         ({"input_reference[file_id]": "f"}, "input_reference"),
         ({"input_reference": "x", "input_reference[image_url]": "y"}, "input_reference"),
         ({"a[b][c]": "x"}, None),

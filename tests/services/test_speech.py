@@ -25,6 +25,7 @@ model_list:
   - {model_name: broken, params: {model: scripted/breaks-first}}
   - {model_name: damaged, params: {model: scripted/damaged}}
   - {model_name: busy, params: {model: scripted/busy}}
+  - {model_name: full, params: {model: scripted/busy}}
   - {model_name: refuses, params: {model: scripted/refuses}}
   - {model_name: midway, params: {model: scripted/breaks-midway}}
   - {model_name: nobody, params: {model: scripted/unavailable}}
@@ -35,6 +36,7 @@ router_settings:
     - {broken: [nobody, spare]}
     - {damaged: [spare]}
     - {busy: [spare]}
+    - {full: [nobody]}
     - {refuses: [spare]}
     - {midway: [spare]}
 """
@@ -55,7 +57,9 @@ async def test_another_deployment_of_the_same_model_is_no_fallback() -> None:
     assert data == tone(1) * 3
 
 
-@pytest.mark.parametrize(("model", "reason"), [("broken", "scripted"), ("damaged", "generation_failed")])
+@pytest.mark.parametrize(
+    ("model", "reason"), [("broken", "scripted"), ("damaged", "generation_failed"), ("busy", "engine_overloaded")]
+)
 async def test_fallbacks_are_asked_in_order(model: str, reason: str) -> None:
     before = set(scripted.Stream.live)
     speech, data = await speak(model)
@@ -65,7 +69,7 @@ async def test_fallbacks_are_asked_in_order(model: str, reason: str) -> None:
     assert scripted.Stream.live == before
 
 
-@pytest.mark.parametrize(("model", "error"), [("busy", Busy), ("refuses", Refused), ("nobody", Unavailable)])
+@pytest.mark.parametrize(("model", "error"), [("full", Busy), ("refuses", Refused), ("nobody", Unavailable)])
 async def test_what_another_could_not_mend_is_told(model: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         await speak(model)

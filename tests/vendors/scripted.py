@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from providers.base.contract import (
     Usage,
     VideoRequest,
 )
-from providers.base.errors import Broken, Busy, Refused, Unavailable
+from providers.base.errors import Broken, Busy, PolicyViolation, RateLimited, Refused, Unavailable, UpstreamDown
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from tests.sound import tone
@@ -36,7 +37,13 @@ FAULTS = {
     "busy": Busy("full", retry_after=6.2),
     "refuses": Refused("not that", param="input"),
     "crash": RuntimeError("secret detail"),
+    "down": UpstreamDown("it failed (503)", sent="yes"),
+    "unsure": UpstreamDown("the line broke", sent="maybe"),
+    "throttled": RateLimited("slower", sent="yes", retry_after=33.2),
+    "forbids": PolicyViolation("not that", sent="yes", param="input"),
 }
+CALLS: Counter[str] = Counter()
+"""How often each model was asked."""
 
 
 class ScriptedSettings(VendorSettings):
@@ -80,6 +87,26 @@ class Silent(Stream):
         raise AssertionError
 
 
+class Mortal(Stream):
+    """Sends nothing until it is killed, and then that its line broke. ``dying``: those who come later die at once."""
+
+    waiting: ClassVar[list[asyncio.Future[None]]] = []
+    dying: ClassVar[bool] = False
+
+    @classmethod
+    def kill(cls) -> None:
+        cls.dying = True
+        while cls.waiting:
+            if not (each := cls.waiting.pop()).done():
+                each.set_result(None)
+
+    async def __anext__(self) -> bytes:
+        if not Mortal.dying:
+            Mortal.waiting.append(asyncio.get_running_loop().create_future())
+            await Mortal.waiting[-1]
+        raise FAULTS["unsure"]
+
+
 class Scripted:
     """One model of the vendor. ``asked`` are the requests that reached it."""
 
@@ -102,6 +129,7 @@ class Scripted:
 
     async def speech(self, request: SpeechRequest) -> Audio:
         Scripted.asked.append(request)
+        CALLS[self.model] += 1
         if self.model in FAULTS:
             raise FAULTS[self.model]
         return self._audio(request)
@@ -114,6 +142,8 @@ class Scripted:
                 return Audio(spec, Stream([], Broken("it broke", sent="yes")), Usage())
             case "breaks-midway":
                 return Audio(spec, Stream(chunks, Broken("it broke", sent="yes")), Usage())
+            case "mortal":
+                return Audio(spec, Mortal([]), Usage())
             case "silent":
                 return Audio(spec, Silent([]), Usage())
             case "damaged":
@@ -168,7 +198,41 @@ class Mute:
         return
 
 
+class Tasked(Mute):
+    """Takes tasks for pictures and speech, or fails at that as the rest of its name says; done at the first look."""
+
+    makes = frozenset({"image", "speech"})
+    poll_interval = 0.01
+    slow: ClassVar[asyncio.Event] = asyncio.Event()
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        return {}
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        CALLS[self.model] += 1
+        behaviour = self.model.removeprefix("task-")
+        if behaviour in FAULTS:
+            raise FAULTS[behaviour]
+        if behaviour == "second-fails" and CALLS[self.model] % 2 == 0:
+            raise FAULTS["down"]
+        if behaviour == "slow":
+            await Tasked.slow.wait()
+        return Submitted("t")
+
+    async def poll(self, task: str) -> TaskState:
+        made = (b"<html>", "text/html") if self.model == "task-nonsense" else (SECOND, "audio/pcm")
+        return Done((Made(*made),))
+
+    async def cancel(self, task: str) -> None:
+        return
+
+
 async def _open(model: str, settings: ScriptedSettings, _resources: Resources) -> Provider:
+    if model.startswith("task-"):
+        return Tasked(model)
     return {"mute": Mute, "errand": Errand}.get(model, lambda: Scripted(model, settings))()
 
 

@@ -1,0 +1,118 @@
+"""Which deployment of a group is asked first."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+from typing import Literal
+
+from gateway.policy.cooldown import CoolingRules
+
+Strategy = Literal["simple-shuffle", "least-busy", "latency-based-routing"]
+
+_MINUTE = 60.0
+_SMOOTHING = 0.3  # the part of a new measurement in the moving average
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the config says of one deployment. ``key`` is its name, unique. What it does not say is ``None``.
+
+    ``once``: what it may have taken is sent to nobody again. ``timeout`` are seconds until it must begin to answer.
+    """
+
+    key: str
+    order: float = inf
+    weight: float | None = None
+    rpm: int | None = None
+    max_parallel: int | None = None
+    tags: frozenset[str] = frozenset()
+    retries: int | None = None
+    timeout: float | None = None
+    once: bool = False
+    cooling: CoolingRules = field(default_factory=CoolingRules)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The strategy. ``buffer``: deployments at most this part slower than the fastest count as equally fast; a
+    measurement counts for ``ttl`` seconds."""
+
+    strategy: Strategy = "simple-shuffle"
+    buffer: float = 0.0
+    ttl: float = 3600.0
+
+
+class Load:
+    """What one deployment is doing now, and how fast it has been."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._starts: deque[float] = deque()
+        self._latency = 0.0
+        self._measured = -inf
+
+    def begin(self, traits: Traits, now: float) -> None:
+        """It is asked."""
+        self.in_flight += 1
+        if traits.rpm is not None:
+            self._forget(now)
+            if len(self._starts) <= traits.rpm:
+                self._starts.append(now)
+
+    def end(self) -> None:
+        """It is done with that."""
+        self.in_flight -= 1
+
+    def took(self, seconds: float, now: float, ttl: float) -> None:
+        """It had begun to answer after ``seconds``."""
+        known = self.latency(now, ttl)
+        self._latency = seconds if known is None else known + _SMOOTHING * (seconds - known)
+        self._measured = now
+
+    def latency(self, now: float, ttl: float) -> float | None:
+        """The moving average of seconds until it began to answer; ``None`` where that is not known, or too old."""
+        return self._latency if now - self._measured < ttl else None
+
+    def full(self, traits: Traits, now: float) -> bool:
+        """Whether its ``max_parallel_requests`` or its ``rpm`` of the last minute is reached."""
+        if traits.max_parallel is not None and self.in_flight >= traits.max_parallel:
+            return True
+        self._forget(now)
+        return traits.rpm is not None and len(self._starts) >= traits.rpm
+
+    def _forget(self, now: float) -> None:
+        while self._starts and now - self._starts[0] >= _MINUTE:
+            self._starts.popleft()
+
+
+def pick(seats: Sequence[tuple[Traits, Load]], balance: Balance, chance: Random, now: float) -> int:
+    """The place in ``seats`` (one at least) of the deployment to ask: the lowest ``order``, then by the strategy."""
+    first = min(traits.order for traits, _ in seats)
+    places = [place for place, (traits, _) in enumerate(seats) if traits.order == first]
+    if len(places) == 1:
+        return places[0]
+    if balance.strategy == "simple-shuffle":
+        return chance.choices(places, _weights([seats[place][0] for place in places]))[0]
+    if balance.strategy == "least-busy":
+        values: list[float] = [seats[place][1].in_flight for place in places]
+        limit = min(values)
+    else:
+        # What has not been measured yet is asked first, so that it is.
+        values = [seats[place][1].latency(now, balance.ttl) or 0.0 for place in places]
+        limit = min(values) * (1 + balance.buffer)
+    return chance.choice([place for place, value in zip(places, values, strict=True) if value <= limit])
+
+
+def _weights(traits: Sequence[Traits]) -> list[float]:
+    """By ``weight``, else by ``rpm``, else all alike; one without a number counts as the mean of the others."""
+    given: Sequence[float | None]
+    for given in ([each.weight for each in traits], [each.rpm for each in traits]):
+        known = [value for value in given if value is not None]
+        if sum(known) > 0:
+            mean = sum(known) / len(known)
+            return [mean if value is None else value for value in given]
+    return [1.0] * len(traits)
