@@ -26,6 +26,7 @@ model_list:
     litellm_params: {{<<: *runway, model: runwayml/gen4_turbo}}
   - model_name: hasty
     litellm_params: {{<<: *runway, polling_timeout: 0.2}}
+router_settings: {{num_retries: 0}}
 general_settings: {{master_key: {key}, data_dir: {data}, max_request_size_mb: 8}}
 """
 HEADERS = {"Authorization": f"Bearer {KEY}"}
