@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -118,7 +118,7 @@ class TaskService:
         self._webhooks = webhooks
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
-        self._handing: dict[str, set[asyncio.Task[Submission]]] = {}
+        self._handing: dict[str, set[asyncio.Future[Any]]] = {}
         self._sweeping = asyncio.create_task(self._sweep_always())
 
     async def close(self) -> None:
@@ -137,9 +137,10 @@ class TaskService:
         if (joined := await self.joined(caller, shown)) is not None:
             return joined
         about = (caller.record, caller.wishes)
-        return await self._asker.first(
-            model, kind, about, lambda turn: self.submit_to(turn, kind, requests, (shown, caller))
-        )
+        with self._all_attempts(caller):
+            return await self._asker.first(
+                model, kind, about, lambda turn: self.submit_to(turn, kind, requests, (shown, caller))
+            )
 
     async def submit_again(
         self, job: Job, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
@@ -148,13 +149,14 @@ class TaskService:
         if (joined := await self.joined(caller, shown)) is not None:
             return joined
         about = (caller.record, Wishes(num_retries=caller.wishes.num_retries, timeout=caller.wishes.timeout))
-        return await self._asker.first(
-            job.model,
-            kind,
-            about,
-            lambda turn: self.submit_to(turn, kind, requests, (shown, caller)),
-            only=job.deployment,
-        )
+        with self._all_attempts(caller):
+            return await self._asker.first(
+                job.model,
+                kind,
+                about,
+                lambda turn: self.submit_to(turn, kind, requests, (shown, caller)),
+                only=job.deployment,
+            )
 
     def holder(self, job: Job) -> Deployment | None:
         """The deployment that made a job, where it is configured still."""
@@ -212,7 +214,18 @@ class TaskService:
             else:
                 task.add_done_callback(partial(self._handed, fingerprint))
 
-    def _handed(self, fingerprint: str, task: asyncio.Task[Submission]) -> None:
+    @contextlib.contextmanager
+    def _all_attempts(self, caller: Caller) -> Iterator[None]:
+        """A retry of the call waits for all of its attempts: it must not come into a pause between two."""
+        fingerprint, over = caller.fingerprint, asyncio.get_running_loop().create_future()
+        self._handing.setdefault(fingerprint, set()).add(over)
+        try:
+            yield
+        finally:
+            self._handed(fingerprint, over)
+            over.set_result(None)
+
+    def _handed(self, fingerprint: str, task: asyncio.Future[Any]) -> None:
         tasks = self._handing[fingerprint]
         tasks.discard(task)
         if not tasks:
