@@ -1,4 +1,4 @@
-"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``version``.
+"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``spend``, ...
 
 Exit codes: 0 done, 1 it failed (the message says why), 2 the command line itself is wrong.
 """
@@ -197,6 +197,25 @@ def pull(
     try:
         typer.echo(pullers[name](to, lambda line: typer.echo(line, err=True)))
     except PullError as error:
+        _fail(str(error))
+
+
+@cli.command()
+def spend(
+    config: ConfigOption = None,
+    by: Annotated[str, typer.Option(help="key, model, user, tag or day.")] = "model",
+    since: Annotated[str | None, typer.Option(help="24h, 7d, 2w, or a day: 2026-11-21.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What the calls have cost and used."""
+    from gateway.data import DataFolder, data_folder
+    from gateway.spending import SpendingError, print_spending
+
+    form = "csv" if as_csv else "json" if as_json else "table"
+    try:
+        print_spending(DataFolder(data_folder(_load(config).general)).ledger, by, since, form)
+    except SpendingError as error:
         _fail(str(error))
 
 

@@ -27,11 +27,14 @@ from gateway.api.openapi import (
     video_operation,
 )
 from gateway.api.speech import speech_endpoint
+from gateway.api.spend import lay_spend
 from gateway.api.videos import VideoRoutes
 from gateway.build import Services, open_services
 from gateway.config import Config, GeneralSettings
 from gateway.data import data_folder
 from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway.ledger.quote import Quoted
+from gateway.record import Record
 from gateway.services.catalog import Catalog
 from gateway.version import __version__
 from providers.base.errors import ProviderError
@@ -49,6 +52,10 @@ class _House:
     def links(self, general: GeneralSettings) -> Callable[[], Links]:
         seconds = general.output_retention_days * 86_400
         return lambda: Links(self.opened().secret, general.public_url, seconds)
+
+    async def keep(self, record: Record) -> None:
+        if self.services is not None:
+            await self.services.book.write(record)
 
     def catalog(self) -> Catalog | None:
         return None if self.services is None else self.services.catalog
@@ -91,11 +98,12 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
             ("/videos", videos.create, video_operation(), ("GET",)),
         )
     ]
-    lane = Fastlane(app, fast, keys)
+    lane = Fastlane(app, fast, keys, house.keep)
     lay_health(app, house.catalog, lambda: lane.draining, keys)
     routes = CatalogRoutes(lambda: house.opened().catalog, int(time.time()))
     routes.lay(app, require_key, general.public_routes)
     videos.lay(app, require_key)
+    lay_spend(app, require_key, lambda: house.opened().book)
     lay_media(app, house.links(general), lambda: house.opened().blobs)
     _shape_errors(app)
     describe(app, fast)
@@ -108,6 +116,10 @@ def _shape_errors(app: FastAPI) -> None:
     async def known(_request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError | ProviderError)
         return _response(error)
+
+    async def quoted(_request: Request, found: Exception) -> Response:
+        assert isinstance(found, Quoted)
+        return JSONResponse(found.answer())
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -129,6 +141,7 @@ def _shape_errors(app: FastAPI) -> None:
 
     app.add_exception_handler(GatewayError, known)
     app.add_exception_handler(ProviderError, known)
+    app.add_exception_handler(Quoted, quoted)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(Exception, crash)

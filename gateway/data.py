@@ -15,7 +15,7 @@ class DataFolderError(Exception):
 
 
 class DataFolder:
-    """``jobs.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret`` (signs addresses of outputs) in one folder."""
+    """``jobs.sqlite``, ``ledger.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret`` (signs addresses)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,6 +25,11 @@ class DataFolder:
     def jobs(self) -> Path:
         """The database of jobs."""
         return self.path / "jobs.sqlite"
+
+    @property
+    def ledger(self) -> Path:
+        """The database of calls and what they cost."""
+        return self.path / "ledger.sqlite"
 
     @property
     def blobs(self) -> Path:

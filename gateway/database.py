@@ -48,14 +48,14 @@ class Database:
     """The connection lives on one thread; what callers ask for meanwhile goes into one transaction.
 
     ``connection`` is for the functions given to ``do`` alone. One process at a time. Raises ``StoreError`` where the
-    file cannot be opened or comes from a newer version.
+    file cannot be opened or comes from a newer version. ``path`` ``None`` is a database in memory.
     """
 
-    def __init__(self, path: Path, schema: Schema) -> None:
+    def __init__(self, path: Path | None, schema: Schema) -> None:
         self._waiting: deque[_Asked] = deque()
         self._draining = False  # the thread will look at what waits before it rests
         self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.stem)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory" if path is None else path.stem)
         self._closed = False
         try:
             self.connection = self._thread.submit(_open, path, schema).result()
@@ -127,6 +127,8 @@ class Database:
         answer, wrong = None, None
         try:
             answer = run()
+            if isinstance(answer, sqlite3.Cursor):
+                answer = None  # let go of on another thread it would spoil the statement that is running on this one
         except _HIS_OWN as error:
             wrong = error
         if writes:
@@ -153,10 +155,11 @@ def _tell(answers: list[_Answer]) -> None:
             future.set_exception(wrong)
 
 
-def _open(path: Path, schema: Schema) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # it holds what people asked for
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+def _open(path: Path | None, schema: Schema) -> sqlite3.Connection:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it holds what people asked for
+    db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=10)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {'FULL' if schema.survives == 'power' else 'NORMAL'}")

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+from providers.base.contract import Usage
+from providers.base.price import Price
+
+Certainty = Literal["reported", "computed", "expected", "possible", "unknown"]
+"""How sure a cost is: the vendor said so; from its price and what was used; from its price, before the end; from its
+price, where nobody knows whether the vendor charged; not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,10 @@ class Attempt:
 
 @dataclass(slots=True)
 class Used:
-    """What a call made, in the units that media are paid in. ``None`` is unknown or does not apply, never zero."""
+    """What a call made, in the units that media are paid in. ``None`` is unknown or does not apply, never zero.
+
+    ``options`` are those of the call that its price depends on (quality, sound).
+    """
 
     characters: int | None = None
     audio_seconds: float | None = None
@@ -45,17 +58,38 @@ class Used:
     size: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """``None`` in place of a ``Cost`` is an unknown one; it is never shown as 0."""
+
+    usd: float
+    certainty: Certainty = "computed"
+
+
+NOTHING = Cost(0.0)
+"""Known to be free."""
+
+
+def _row() -> str:
+    return f"{time.time_ns():016x}{secrets.token_hex(4)}"
+
+
+@dataclass(slots=True, weakref_slot=True)
 class Record:
     """One call. ``id`` is its request id, ``at`` its begin since the epoch, ``started`` on the monotonic clock.
 
     ``model`` is the name that was asked for; ``group``, ``deployment`` and ``provider`` are what answered. ``batch``
     joins it to its jobs; ``guardrails`` are those that looked at its texts; ``joined``: it is a client's retry, which
-    another record has paid for. ``first_byte`` is seconds until the first byte of the body was sent. ``status`` is 0
-    where no answer had begun; ``code`` is that of its error, or ``client_gone``; ``outcome`` says the same in words,
-    for the log. ``fallbacks`` counts the other groups that were asked.
+    another record has paid for. ``queued`` is seconds until a deployment was first asked, ``first_byte`` until the
+    first byte of the body was sent. ``status`` is 0 where no answer had begun; ``code`` is that of its error, or
+    ``client_gone``; ``outcome`` says the same in words, for the log. ``fallbacks`` counts the other groups that were
+    asked. ``row`` is the ledger's own name for it, since clients choose ``id``; ``media``: the ledger keeps it.
+
+    ``costs`` are those of attempts that failed, ``charges`` those of tasks by their jobs. A stream has a ``price`` and
+    a ``usage`` that its provider counts up.
     """
 
     id: str
@@ -74,14 +108,26 @@ class Record:
     attempts: list[Attempt] = field(default_factory=list)
     fallbacks: int = 0
     used: Used = field(default_factory=Used)
+    queued: float | None = None
     first_byte: float | None = None
     status: int = 0
     code: str | None = None
     outcome: str = ""
+    row: str = field(default_factory=_row)
+    media: bool = False
+    costs: list[Cost | None] = field(default_factory=list)
+    charges: dict[str, Cost | None] = field(default_factory=dict)
+    price: Price | None = None
+    usage: Usage | None = None
 
     def served_by(self, group: str, deployment: str, provider: str) -> None:
         """Note who answers."""
         self.group, self.deployment, self.provider = group, deployment, provider
+
+    def asks(self) -> None:
+        """Note that a deployment is about to be asked."""
+        if self.queued is None:
+            self.queued = self.seconds
 
     @property
     def seconds(self) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from gateway.config import Config, parse_config
 from gateway.server import Server, make_server, url
@@ -38,7 +40,16 @@ def config_of(text: str) -> Config:
 
 @contextmanager
 def serving(config: Config) -> Iterator[Running]:
-    """Serve ``config`` for the length of the ``with``."""
+    """Serve ``config`` for the length of the ``with``; its data in a folder of its own, unless it names one."""
+    with tempfile.TemporaryDirectory() as folder:
+        if config.general.data_dir is None:
+            config = replace(config, general=config.general.model_copy(update={"data_dir": Path(folder)}))
+        with _serving(config) as running:
+            yield running
+
+
+@contextmanager
+def _serving(config: Config) -> Iterator[Running]:
     running = Running(make_server(config, "127.0.0.1", 0))
     started = running.server.startup
 

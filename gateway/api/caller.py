@@ -1,7 +1,10 @@
-"""Who calls, and whether it is a client's second try of a call."""
+"""Who calls, for whom and under which tags, and whether it is a client's second try of a call."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
@@ -9,7 +12,13 @@ from pydantic import BeforeValidator, Field
 from gateway.api.auth import KeyCheck
 from gateway.api.http import Call
 from gateway.api.wishes import wishes
+from gateway.errors import InvalidRequest
 from gateway.services.tasks import Caller
+
+_MOST = 256  # letters in the name of an end user, or in a tag
+_MOST_TAGS = 32
+_END_USER_HEADERS = (b"x-litellm-customer-id", b"x-litellm-end-user-id")
+_OURS = ("user", "metadata", "litellm_metadata", "safety_identifier")
 
 
 def _listed(value: object) -> object:
@@ -40,13 +49,58 @@ def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
     """``content`` is ``body`` as JSON or parsed; of its further fields those that are wishes are taken out.
 
     A retry is what carries the ``Idempotency-Key`` of an earlier call, or what an official SDK of OpenAI's says is one
-    (``x-stainless-retry-count``); those send no key of their own.
+    (``x-stainless-retry-count``); those send no key of their own. Raises ``InvalidRequest``.
     """
     headers = call.scope["headers"]
     given = {name: value for name, value in headers if name in (b"idempotency-key", b"x-stainless-retry-count")}
     key = given.get(b"idempotency-key", b"").decode("latin-1").strip()
     count = given.get(b"x-stainless-retry-count", b"0").strip()
     retry = bool(key) or (count.isdigit() and int(count) > 0)
-    route = call.scope["path"].removeprefix("/v1")
+    dry_run = (call.header(b"x-media-gateway-dry-run") or b"").strip().lower() in (b"true", b"1")
     wished = wishes(call, body.model_extra)
-    return Caller(keys.owner(headers), route, content, key, retry, body.guardrails or (), call.record, wished)
+    _say_who(call, body.model_extra or {}, wished.tags)
+    route, guardrails = call.scope["path"].removeprefix("/v1"), body.guardrails or ()
+    return Caller(keys.owner(headers), route, content, key, retry, guardrails, dry_run, call.record, wished)
+
+
+def passed_on(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of a body's further fields is for the provider: not those that say who asks."""
+    return {name: value for name, value in (extra or {}).items() if name not in _OURS}
+
+
+def _say_who(call: Call, extra: Mapping[str, Any], tags: Iterable[str]) -> None:
+    end_user = _storable(_end_user(call, extra))
+    every = tuple(dict.fromkeys((*call.record.who.tags, *map(_storable, sorted(tags)))))
+    if len(end_user) > _MOST:
+        raise InvalidRequest(f"The name of an end user has at most {_MOST} letters.", param="user")
+    if len(every) > _MOST_TAGS or any(len(tag) > _MOST for tag in every):
+        raise InvalidRequest(f"A call has at most {_MOST_TAGS} tags of {_MOST} letters.", param="metadata")
+    call.record.who = replace(call.record.who, end_user=end_user, tags=every)
+
+
+def _end_user(call: Call, extra: Mapping[str, Any]) -> str:
+    """In LiteLLM's order; what is no text is not looked at, as there."""
+    said: list[object] = [
+        *((call.header(name) or b"").decode("latin-1").strip() for name in _END_USER_HEADERS),
+        extra.get("user"),
+        _inside(extra, "litellm_metadata", "user"),
+        _inside(extra, "metadata", "user_id"),
+        extra.get("safety_identifier"),
+    ]
+    return next((each for each in said if isinstance(each, str) and each), "")
+
+
+def _inside(extra: Mapping[str, Any], field: str, name: str) -> object:
+    """A part of a field that holds an object; in a form that is JSON in text."""
+    given = extra.get(field)
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return None
+    return given.get(name) if isinstance(given, dict) else None
+
+
+def _storable(text: str) -> str:
+    """JSON can hold half a surrogate pair; nothing that is kept or sent can."""
+    return text.encode("utf-8", "replace").decode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,18 @@ from gateway.api.auth import Access, KeyCheck
 from gateway.api.body import ClientGone
 from gateway.api.errors import send_error
 from gateway.api.health import PROBES
-from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send
-from gateway.api.served import attempt_headers, plain
+from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send, send_json
+from gateway.api.served import attempt_headers, cost_headers, plain
 from gateway.api.stream import StreamBroken
+from gateway.database import StoreError
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
+from gateway.ledger.quote import Quoted
 from gateway.record import Record
 from providers.base.errors import ProviderError
+
+Keep = Callable[[Record], Awaitable[None]]
+"""Writes a call down as it stands; raises ``StoreError``."""
 
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("gateway.access")
@@ -44,10 +49,14 @@ class FastRoute:
 
 
 class Fastlane:
-    """``app`` behind the hot ``routes``. ``draining`` refuses new work while what is under way is finished."""
+    """``app`` behind the hot ``routes``. ``draining`` refuses new work while what is under way is finished.
 
-    def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck) -> None:
+    ``keep`` writes the calls of hot routes down: each before the last byte of its answer is sent.
+    """
+
+    def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, keep: Keep) -> None:
         self._app = app
+        self._keep = keep
         self._routes: dict[str, dict[str, FastRoute]] = {}
         for route in routes:
             self._routes.setdefault(route.path, {})[route.method] = route
@@ -68,7 +77,7 @@ class Fastlane:
             return
         given = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
         call = Call(scope, receive, send, Record(request_id(given), scope["path"]))
-        call.send = _dressed(call, send)
+        call.send = self._dressed(call, send)
         scope.setdefault("state", {})["call"] = call
         self._active += 1
         self._idle.clear()
@@ -82,6 +91,10 @@ class Fastlane:
         except StreamBroken as error:
             # Returning without the last chunk makes the server cut the connection.
             call.record.code, call.record.outcome = call.record.code or "stream_broken", f"broken: {error}"
+        except Quoted as found:
+            call.record.attempts.clear()
+            call.record.outcome = "dry run"
+            await send_json(call.send, 200, found.answer())
         except (GatewayError, ProviderError) as error:
             call.record.outcome = f"{error.code}: {error}"
             await self._refuse(call, error)
@@ -90,6 +103,8 @@ class Fastlane:
             _log.exception("request %s crashed", call.record.id)
             await self._refuse(call, GatewayError(f"The gateway failed. Its log has more under {call.record.id}."))
         finally:
+            if call.record.media and not (call.complete and call.record.code == call.noted):
+                await self._write(call)  # no last byte was sent, or more is known since
             self._active -= 1
             if not self._active:
                 self._idle.set()
@@ -110,6 +125,7 @@ class Fastlane:
                 raise MethodNotAllowed(f"Not allowed to {method} on {path}.", (*methods, *others))
             await self._app(call.scope, call.receive, call.send)
             return
+        call.record.media = True
         if route.access is Access.KEY:
             self._keys.check(call.scope["headers"])
         if self.draining:
@@ -125,31 +141,50 @@ class Fastlane:
         close = call.header(b"transfer-encoding") is not None or len(declared) > 6
         await send_error(call.send, error, ((b"connection", b"close"),) if close else ())
 
+    def _dressed(self, call: Call, send: Send) -> Send:
+        """``send`` that adds to every answer what every answer has, and writes the call down before the last byte."""
+        record = call.record
+        held: list[Message] = []
 
-def _dressed(call: Call, send: Send) -> Send:
-    """``send`` that adds to every answer what every answer has."""
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                spent = int(record.seconds * 1000)
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *attempt_headers(record),
+                    *(cost_headers(record) if record.media else ()),
+                    (b"x-request-id", record.id.encode()),
+                    (b"openai-processing-ms", str(spent).encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                if record.guardrails:
+                    applied = plain(",".join(record.guardrails))
+                    message["headers"].append((b"x-litellm-applied-guardrails", applied))
+                if any(name == b"content-length" for name, _ in message["headers"]):
+                    held.append(message)  # the body follows at once: both go out together
+                    return
+            elif not message.get("more_body", False):
+                call.complete = True
+                if record.media:
+                    if record.first_byte is None and message.get("body"):
+                        record.first_byte = record.seconds
+                    await self._write(call)
+            while held:
+                await send(held.pop())
+            await send(message)
+            if record.first_byte is None and message.get("body"):
+                record.first_byte = record.seconds
 
-    async def dressed(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            call.record.status = message["status"]
-            spent = int(call.record.seconds * 1000)
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", call.record.id.encode()),
-                (b"openai-processing-ms", str(spent).encode()),
-                (b"x-content-type-options", b"nosniff"),
-                *attempt_headers(call.record),
-            ]
-            if call.record.guardrails:
-                applied = plain(",".join(call.record.guardrails))
-                message["headers"].append((b"x-litellm-applied-guardrails", applied))
-        elif not message.get("more_body", False):
-            call.complete = True
-        await send(message)
-        if call.record.first_byte is None and message.get("body"):
-            call.record.first_byte = call.record.seconds
+        return dressed
 
-    return dressed
+    async def _write(self, call: Call) -> None:
+        call.noted = call.record.code
+        try:
+            await self._keep(call.record)
+        except StoreError as error:
+            # What was made is paid for: it is not kept from the caller because we could not write it down.
+            _log.error("request %s is not in the ledger: %s", call.record.id, error)
 
 
 def _shutting_down() -> Overloaded:

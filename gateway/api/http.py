@@ -19,13 +19,17 @@ Header = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class Call:
-    """One HTTP request on its way. ``complete``: the answer's last byte was handed to the server."""
+    """One HTTP request on its way. ``complete``: the answer's last byte was handed to the server.
+
+    ``noted`` is the code of its error when it was written down.
+    """
 
     scope: Scope
     receive: Receive
     send: Send
     record: Record
     complete: bool = False
+    noted: str | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first header called ``name`` (lower case)."""

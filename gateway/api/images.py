@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
-from gateway.api.caller import Guardrails, caller
+from gateway.api.caller import Guardrails, caller, passed_on
 from gateway.api.errors import error_body, invalid
 from gateway.api.forms import read_fields, truth, whole
 from gateway.api.http import Call, send_json
@@ -46,7 +46,7 @@ class ImageBody(BaseModel):
 
     def request(self) -> ImageRequest:
         """The same in the contract's words."""
-        extra = {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+        extra = {name: value for name, value in passed_on(self.model_extra).items() if value is not None}
         return ImageRequest(self.prompt, None if self.size == "auto" else self.size, self.output_format, (), extra)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.api.http import Header
+from gateway.ledger.row import cost_at_start
 from gateway.record import Record
 from gateway.services.served import Served
 
@@ -39,6 +40,22 @@ def attempt_headers(record: Record) -> list[Header]:
         b"x-media-gateway-attempts": str(len(record.attempts)),
     }
     return [(name, plain(value)) for name, value in told.items()]
+
+
+def cost_headers(record: Record) -> list[Header]:
+    """What the call costs, as far as that is known when its answer begins, and its id in LiteLLM's spelling.
+
+    A refusal that has cost nothing says nothing of costs.
+    """
+    headers = [(b"x-litellm-call-id", record.id.encode())]
+    cost = cost_at_start(record)
+    if cost is not None and (cost.usd or record.status < 400):
+        usd = f"{cost.usd:.12g}".encode()
+        headers += [(b"x-litellm-response-cost", usd), (b"x-media-gateway-cost", usd)]
+        headers.append((b"x-media-gateway-cost-certainty", cost.certainty.encode()))
+    elif cost is None and record.usage is None:  # of a stream it may be known at its end
+        headers.append((b"x-media-gateway-cost-certainty", b"unknown"))
+    return headers
 
 
 def plain(value: str) -> bytes:

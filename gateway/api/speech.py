@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from engines.media import SAMPLE_RATE, AudioFormat, content_type
 from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
-from gateway.api.caller import Guardrails, caller
+from gateway.api.caller import Guardrails, caller, passed_on
 from gateway.api.errors import error_body, invalid
 from gateway.api.http import Call, Endpoint
 from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.config import GeneralSettings
+from gateway.ledger.row import own_cost
 from gateway.services.speech import Speech, SpeechService, tokens
 from providers.base.contract import SpeechRequest
 from providers.base.errors import ProviderError
@@ -81,7 +82,7 @@ class SpeechBody(BaseModel):
             format=self.response_format or AudioFormat.MP3,
             speed=1.0 if self.speed is None else self.speed,
             instructions=self.instructions or None,
-            extra=(self.model_extra or {}) | described,
+            extra=passed_on(self.model_extra) | described,
         )
 
 
@@ -111,14 +112,14 @@ async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
     headers = served_headers(speech.served)
     if sse:
         headers.append((b"cache-control", b"no-cache"))
-        await send_stream(call, _events(speech), "text/event-stream; charset=utf-8", headers, stall)
+        await send_stream(call, _events(call, speech), "text/event-stream; charset=utf-8", headers, stall)
     else:
         if speech.spec.format is AudioFormat.PCM:
             headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
         await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall)
 
 
-async def _events(speech: Speech) -> AsyncIterator[bytes]:
+async def _events(call: Call, speech: Speech) -> AsyncIterator[bytes]:
     try:
         async for chunk in speech.chunks:
             yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(chunk).decode("ascii")})
@@ -130,6 +131,8 @@ async def _events(speech: Speech) -> AsyncIterator[bytes]:
     if (counted := tokens(speech.usage)) is not None:
         given, made = counted
         done["usage"] = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    if (cost := own_cost(call.record)) is not None:
+        done["x_media_gateway_cost"] = {"usd": cost.usd, "certainty": cost.certainty}
     yield _event(done)
 
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.api.auth import KeyCheck
-from gateway.api.caller import Guardrails, caller
+from gateway.api.caller import Guardrails, caller, passed_on
 from gateway.api.catalog import RequireKey
 from gateway.api.forms import read_fields, whole
 from gateway.api.http import Call, send_json
@@ -55,7 +55,7 @@ class VideoBody(BaseModel):
     def request(self) -> VideoRequest:
         """The same in the contract's words."""
         size = self.size or self.ratio
-        extra = {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+        extra = {name: value for name, value in passed_on(self.model_extra).items() if value is not None}
         return VideoRequest(
             self.prompt,
             self.seconds,
@@ -185,6 +185,7 @@ class VideoRoutes:
     async def remix(self, request: Request, video_id: str) -> JSONResponse:
         """The same film with another prompt, by the model that made it."""
         service, call = self._service(), _call(request)
+        call.record.media = True
         await service.get(video_id, self._keys.owner(request.scope["headers"]))
         body, content = await read_fields(call, self._settings, RemixBody)
         call.record.kind = "video"

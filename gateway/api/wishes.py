@@ -28,12 +28,10 @@ def wishes(call: Call, extra: dict[str, Any] | None = None) -> Wishes:
     disabled = _taken(body, "disable_fallbacks", _flag)
     retries, timeout = _taken(body, "num_retries", _count), _taken(body, "timeout", _seconds)
     tags = _taken(body, "tags", _names) or ()
-    metadata = body.get("metadata")
-    if isinstance(metadata, dict) and "tags" in metadata:
-        tags += _names(metadata["tags"], "metadata.tags")
-        body["metadata"] = {name: value for name, value in metadata.items() if name != "tags"}
-        if not body["metadata"]:
-            del body["metadata"]
+    for field in ("metadata", "litellm_metadata"):
+        metadata = body.get(field)
+        if isinstance(metadata, dict) and "tags" in metadata:
+            tags += _names(metadata["tags"], f"{field}.tags")
     for name in (b"x-litellm-stream-timeout", b"x-litellm-timeout"):
         if name in given:
             timeout = _seconds(given[name], name.decode())

@@ -16,6 +16,7 @@ from gateway.config.reading import Reading
 from gateway.config.report import Report, did_you_mean, listing
 from gateway.config.routing import BESIDE_PARAMS, IN_MODEL_INFO, DeploymentKeys, read_deployment
 from gateway.config.shapes import Unfit, names_of
+from gateway.ledger.cost import NAMES as PRICES
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Vendor
 
@@ -119,7 +120,10 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
     options = reading.part(_Options, where, params)
     chosen, settings = _read_vendor(reading, vendors, where, params)
     routing = _read_routing(reading, place, written, where, chosen)
-    if entry is None or info is None or options is None or chosen is None or settings is None or routing is None:
+    prices = _read_prices(reading, where, {key: params[key] for key in params if key in PRICES})
+    if prices is None or routing is None:
+        return None
+    if entry is None or info is None or options is None or chosen is None or settings is None:
         return None
     return ModelEntry(
         **entry.model_dump(),
@@ -128,7 +132,7 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
         settings=settings,
         **options.model_dump(),
         routing=routing,
-        model_info=info,
+        model_info=MappingProxyType({**prices, **info}),
         line=reading.report.line(place),
     )
 
@@ -171,7 +175,7 @@ def _read_vendor(
     chosen = None if target is None else _choose(reading.report, vendors, place, target)
     if chosen is None:
         return None, None  # what other keys there may be is the vendor's to say
-    ours = {**names_of(_Target), **names_of(_Options)}
+    ours = {**names_of(_Target), **names_of(_Options), **dict.fromkeys(PRICES, "")}
     # A vendor that has a key of its own by one of these names keeps it.
     ours |= {key: field for key, field in names_of(DeploymentKeys).items() if key not in names_of(chosen.settings)}
     rest = {key: value for key, value in params.items() if key not in ours}
@@ -216,12 +220,20 @@ def _read_info(reading: Reading, place: Place, data: Any) -> Mapping[str, Any] |
     known = litellm_keys.MODEL_INFO | litellm_keys.COMMON_COSTS
     kept = reading.sort(place, written, {*names_of(_Info), *costs, *IN_MODEL_INFO}, known)
     info = reading.part(_Info, place, kept)
-    given, failed = reading.resolve(place, {key: kept[key] for key in kept if key in costs})
-    prices = {key: _price(reading.report, (*place, key), value) for key, value in given.items()}
-    if info is None or failed or None in prices.values():
+    prices = _read_prices(reading, place, {key: kept[key] for key in kept if key in costs})
+    if info is None or prices is None:
         return None
     others = {key: value for key, value in written.items() if key in litellm_keys.MODEL_INFO}
     return MappingProxyType({**others, **info.model_dump(exclude_none=True), **prices})
+
+
+def _read_prices(reading: Reading, place: Place, written: Mapping[str, Any]) -> dict[str, float] | None:
+    given, failed = reading.resolve(place, {key: value for key, value in written.items() if value is not None})
+    prices = {key: _price(reading.report, (*place, key), value) for key, value in given.items()}
+    known = {key: price for key, price in prices.items() if price is not None}
+    for key in known.keys() - PRICES:
+        reading.report.not_acted_on((*place, key))
+    return None if failed or len(known) < len(prices) else known
 
 
 def _price(report: Report, place: Place, value: Any) -> float | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, SecretStr
 
 from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
@@ -69,6 +69,17 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w|mo)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
+
+
+def _duration(text: Any) -> float:
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise Unfit("must be a number with a unit", "such as 24h, 30d, 2w or 6mo")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -94,6 +105,8 @@ class GeneralSettings(BaseModel):
     egress_allow: tuple[str, ...] = ()
     webhook_url: Annotated[str, AfterValidator(_webhook_address)] | None = None
     webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
+    disable_spend_logs: bool = False
+    maximum_spend_logs_retention_period: Annotated[float, BeforeValidator(_duration)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

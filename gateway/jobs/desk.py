@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.jobs import schedule
@@ -14,7 +14,14 @@ from gateway.jobs.job import TERMINAL, Fault, Job, State
 from gateway.jobs.schedule import Belief, Plan, expected_end
 from gateway.jobs.store import JobStore, span
 
+Settle = Callable[[Job, State, Fault | None], Awaitable[None]]
+"""Told of a job that is about to end, before it does; after a crash in between, once more."""
+
 _FRESH = 2.0  # seconds for which a plan is kept, however many tasks end meanwhile
+
+
+async def _free(_job: Job, _state: State, _fault: Fault | None) -> None:
+    """Nobody asks what it cost."""
 
 
 class Desk:
@@ -22,6 +29,7 @@ class Desk:
 
     def __init__(self, store: JobStore, now: Callable[[], float], retention: float) -> None:
         self.store = store
+        self.settle: Settle = _free
         self.now = now
         self.chance = random.Random()  # noqa: S311 - spreads looks, hides nothing
         self._retention = retention
@@ -35,6 +43,7 @@ class Desk:
         """``JobStore.move``; an end sets ``expires`` and wakes the waiters."""
         if state in TERMINAL:
             changes["expires"] = self.now() + self._retention
+            await self.settle(job, state, changes.get("fault"))
         new = await self.store.move(job, state, note, **changes)
         if state is State.RUNNING:
             self._live.add(job.id)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 
-from gateway.jobs.desk import Desk
+from gateway.jobs.desk import Desk, Settle
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, Conflict, StoreError, SubmissionUnknown, UnknownJob, fault_of
 from gateway.jobs.job import TERMINAL, Job, State
 from gateway.jobs.look import Keep, Looker, ProviderOf
@@ -64,6 +64,10 @@ class Jobs:
         self._steps: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
+
+    def settle_by(self, settle: Settle) -> None:
+        """Who is told of jobs before they end. Call it before ``start``."""
+        self._desk.settle = settle
 
     async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool = False) -> Job:
         """Hand a task over, once, and return the running job. Its row is added, unless it was ``added`` just now.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.config import Config, ModelEntry
 from gateway.config.routing import RoutingKeys
+from gateway.ledger.cost import configured, expected
 from gateway.policy.attempts import RetryRules
 from gateway.policy.balance import Balance, Strategy, Traits
 from gateway.policy.cooldown import CoolingRules
 from gateway.policy.course import Rules
 from gateway.policy.routing import Routes
 from providers.base import registry
-from providers.base.contract import Provider, SpeechProvider, TaskProvider
-from providers.base.vendor import Resources
+from providers.base.contract import Provider, SpeechProvider, TaskProvider, TaskRequest
+from providers.base.price import Price
+from providers.base.vendor import Facts, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Deployment:
 
     ``key`` finds it again after a restart: ``model_info.id``, else what the entry says of itself. It begins with the
     vendor's name and a slash. ``traits`` are what routing knows of it; ``makes`` is which of ``speech``, ``image`` and
-    ``video`` it can be asked for.
+    ``video`` it can be asked for. ``price`` is the config's, else the vendor's; ``None``: nobody knows.
     """
 
     entry: ModelEntry
@@ -31,12 +34,17 @@ class Deployment:
     key: str
     traits: Traits = field(default_factory=lambda: Traits(""))
     makes: frozenset[str] = frozenset()
+    price: Price | None = None
 
 
 def mode(entry: ModelEntry) -> str:
     """What the entry makes, in LiteLLM's words (``audio_speech``); ``model_info.mode`` wins."""
+    return str(entry.model_info.get("mode") or _facts(entry).mode)
+
+
+def _facts(entry: ModelEntry) -> Facts:
     known = registry.load(entry.vendor).models
-    return str(entry.model_info.get("mode") or known[entry.model if entry.model in known else "*"].mode)
+    return known[entry.model if entry.model in known else "*"]
 
 
 async def open_deployments(config: Config, resources: Resources) -> list[Deployment]:
@@ -51,7 +59,9 @@ async def open_deployments(config: Config, resources: Resources) -> list[Deploym
         makes = provider.makes if isinstance(provider, TaskProvider) else frozenset()
         if isinstance(provider, SpeechProvider):
             makes |= {"speech"}
-        opened.append(Deployment(entry, provider, key, traits(config.routing, entry, provider, key), makes))
+        known = traits(config.routing, entry, provider, key)
+        price = configured(entry.model_info, mode(entry), _facts(entry).price)
+        opened.append(Deployment(entry, provider, key, known, makes, price))
     return opened
 
 
@@ -112,3 +122,13 @@ def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
         also.setdefault(f"{entry.vendor}/{entry.model}", entry.model_name)
     also = {name: group for name, group in also.items() if name not in groups}
     return Routes(groups, also, config.fallbacks, config.content_policy)
+
+
+def expected_usd(table: Routes[Deployment], model: str, requests: Sequence[TaskRequest]) -> float | None:
+    """What a call may cost at the dearest deployment that may answer it; ``None`` where that is unknown of one.
+
+    Raises ``UnknownModel``.
+    """
+    costs = [expected(candidate.deployment.price, requests)[1] for candidate in table.candidates(model)]
+    known = [cost.usd for cost in costs if cost is not None]
+    return max(known) if len(known) == len(costs) else None

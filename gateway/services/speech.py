@@ -13,13 +13,15 @@ from engines.codec import Codec, CodecError
 from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
+from gateway.ledger.cost import expected, failed, maybe
+from gateway.ledger.quote import quoted
 from gateway.services.asking import Asker, Turn
 from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
 from gateway.services.tasks import TEMPO, Caller, Submission, TaskService
-from providers.base.contract import Audio, SpeechProvider, SpeechRequest, SpeechTasks, Usage
-from providers.base.errors import Broken, Unsupported
+from providers.base.contract import Audio, Checked, SpeechProvider, SpeechRequest, SpeechTasks, Usage
+from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
 TOKENS_PER_SECOND = 1250 / 60
 """Audio tokens in a second of speech: OpenAI prices gpt-4o-mini-tts at 12 USD a million and 0.015 USD a minute."""
@@ -91,21 +93,23 @@ class SpeechService:
             served = replace(made.served, dropped=dropped + made.served.dropped)
             return await self._from_tasks(replace(made, served=served), request)
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
-        while True:
-            try:
-                audio = await provider.speech(request)
-                break
-            except Unsupported as error:
-                request, more = without(request, (error.param or "",)) if drop else (request, ())
-                if not more:
-                    raise
-                dropped += more
-        why = turn.reason if candidate.stands_in_for else None
-        key = candidate.deployment.key
-        caller.record.served_by(candidate.group, key, entry.vendor)
-        served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, deployment=key)
-        speech = await self._begun(audio, request.format, served, turn.let_go)
+        price, record = candidate.deployment.price, caller.record
+        if caller.dry_run:
+            raise quoted(entry, price, [await _checked(provider, request, drop)])
+        used, whole = expected(price, [request])
+        record.asks()
+        try:
+            audio, more = await _begin(provider, request, drop)
+            why = turn.reason if candidate.stands_in_for else None
+            key = candidate.deployment.key
+            record.served_by(candidate.group, key, entry.vendor)
+            served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped + more, deployment=key)
+            speech = await self._begun(audio, request.format, served, turn.let_go)
+        except BaseException as error:
+            record.costs.append(failed(error, whole) if isinstance(error, ProviderError) else maybe(whole))
+            raise
         turn.held = True
+        record.used, record.price, record.usage = used, price, speech.usage
         return speech
 
     async def _from_tasks(self, submission: Submission, request: SpeechRequest) -> Speech:
@@ -156,6 +160,34 @@ def _shown(request: SpeechRequest) -> dict[str, Any]:
     described = json.dumps(request.extra["voice"], sort_keys=True) if "voice" in request.extra else ""
     voice = f"sha256:{hashlib.sha256(described.encode()).hexdigest()}" if described else request.voice
     return {"prompt": request.text, "voice": voice, "speed": request.speed}
+
+
+async def _begin(provider: SpeechProvider, request: SpeechRequest, drop: bool | None) -> tuple[Audio, tuple[str, ...]]:
+    """The provider's sound, and what was left out for it where ``drop`` allows that."""
+    dropped: tuple[str, ...] = ()
+    while True:
+        try:
+            return await provider.speech(request), dropped
+        except Unsupported as error:
+            request, more = without(request, (error.param or "",)) if drop else (request, ())
+            if not more:
+                raise
+            dropped += more
+
+
+async def _checked(provider: SpeechProvider, request: SpeechRequest, drop: bool | None) -> SpeechRequest:
+    """The request as it would be made, refused where that is known without asking anybody."""
+    if provider.readiness().state == "unavailable":
+        raise Unavailable("The model cannot answer now.", reason="unavailable")
+    while isinstance(provider, Checked):
+        try:
+            provider.check(request)
+            break
+        except Unsupported as error:
+            request, more = without(request, (error.param or "",)) if drop else (request, ())
+            if not more:
+                raise
+    return request
 
 
 class _Faithful:

@@ -19,8 +19,9 @@ from gateway.config import Config
 from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError
 from gateway.jobs.job import Job, State
-from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
+from gateway.ledger.book import Book
+from gateway.ledger.quote import quoted
 from gateway.policy.attempts import Wishes
 from gateway.policy.routing import Candidate
 from gateway.record import Record
@@ -60,7 +61,8 @@ _FORMS: Mapping[str, Sequence[str]] = {
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
     are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. ``guardrails`` are
-    the guards it asks for, ``wishes`` how it shall be answered. What becomes of it is written into ``record``."""
+    the guards it asks for, ``wishes`` how it shall be answered; ``dry_run``: only its price is asked for. What becomes
+    of it is written into ``record``."""
 
     owner: str = ""
     route: str = ""
@@ -68,6 +70,7 @@ class Caller:
     key: str = ""
     retry: bool = False
     guardrails: tuple[str, ...] = ()
+    dry_run: bool = False
     record: Record = field(default_factory=lambda: Record("", ""))
     wishes: Wishes = field(default_factory=Wishes)
 
@@ -106,16 +109,17 @@ class TaskService:
         self,
         asker: Asker,
         jobs: Jobs,
-        store: JobStore,
         blobs: BlobStore,
+        book: Book,
         config: Config,
         webhooks: Webhooks,
     ) -> None:
         self._asker = asker
         self._jobs = jobs
-        self.store = store
+        self.store = jobs.store
         self.blobs = blobs
         self._webhooks = webhooks
+        self._book = book
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
         self._handing: dict[str, set[asyncio.Future[Any]]] = {}
@@ -170,7 +174,7 @@ class TaskService:
         ``None``: hand it over now, with nothing waited for in between. Raises ``InvalidRequest`` where the
         ``Idempotency-Key`` belongs to another call.
         """
-        if not caller.retry:
+        if not caller.retry or caller.dry_run:
             return None
         fingerprint, waited = caller.fingerprint, False
         while True:
@@ -241,10 +245,19 @@ class TaskService:
         assert isinstance(provider, TaskProvider), "only those that make tasks are asked for one"
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
+        if caller.dry_run:
+            raise quoted(entry, deployment.price, fitting)
         made = _rows(candidate, kind, len(fitting), shown, caller)
         await self._webhooks.expect(made)
         await self.store.add(made)  # every row, before the first is sent
-        sending = (self._jobs.submit(job, provider, each, added=True) for job, each in zip(made, fitting, strict=True))
+        caller.record.served_by(candidate.group, deployment.key, entry.vendor)
+        caller.record.asks()
+        tasks = list(zip(made, fitting, strict=True))
+        await self._book.open(caller.record, deployment.price, tasks)
+        sending = (
+            self._jobs.submit(job, self._book.metered(provider, job, deployment.price), each, added=True)
+            for job, each in tasks
+        )
         results = await asyncio.gather(*sending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         submitted = tuple(result for result in results if isinstance(result, Job))
@@ -258,7 +271,6 @@ class TaskService:
             # What nobody else may be asked after comes first: an unknown outcome, then anything that is no refusal.
             raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
         await self._webhooks.began(submitted)
-        caller.record.served_by(candidate.group, deployment.key, entry.vendor)
         why = turn.reason if candidate.stands_in_for else None
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, adjusted, deployment.key)
         return Submission(submitted, served)

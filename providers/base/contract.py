@@ -73,12 +73,16 @@ TaskRequest = SpeechRequest | ImageRequest | VideoRequest
 
 @dataclass(slots=True)
 class Usage:
-    """What a call used. ``None`` is unknown, never zero. Filled in by the end of the stream."""
+    """What a call used. ``None`` is unknown, never zero. Filled in by the end of the stream.
+
+    ``cost_usd`` is what the vendor itself says that it charges.
+    """
 
     characters: int | None = None
     audio_seconds: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +121,15 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class SpeechProvider(Protocol):
+class Checked(Protocol):
+    """A model that speaks and knows beforehand what it would refuse."""
+
+    def check(self, request: SpeechRequest) -> object:
+        """Raise ``Refused`` or ``Unsupported`` for what would be refused; calls nobody."""
+
+
+@runtime_checkable
+class SpeechProvider(Provider, Protocol):
     """A model that speaks."""
 
     async def speech(self, request: SpeechRequest) -> Audio:
@@ -129,9 +141,13 @@ class SpeechProvider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The vendor took the task. ``task`` is its own id for it, all that is needed to poll it after a restart."""
+    """The vendor took the task. ``task`` is its own id for it, all that is needed to poll it after a restart.
+
+    ``cost_usd`` is what the vendor says that it will charge.
+    """
 
     task: str
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +187,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It ended without an output. ``error`` is what a caller who waited is told."""
+    """It ended without an output. ``error`` is what a caller who waited is told.
+
+    ``cost_usd`` is what the vendor says that it charges all the same; ``None``: it does not say.
+    """
 
     error: ProviderError
+    cost_usd: float | None = None
 
 
 TaskState = Working | Done | Failed

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 from providers.base.contract import Provider
+from providers.base.price import Price
 from providers.base.settings import VendorSettings
 
 
@@ -41,11 +42,12 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one model. ``settings`` are its YAML parameters."""
+    """What is known of one model. ``settings`` are its YAML parameters; no ``price``: nobody knows what it costs."""
 
     mode: str
     settings: type[VendorSettings]
     summary: str = ""
+    price: Price | None = None
 
 
 Puller = Callable[[Path | None, Callable[[str], None]], Path]

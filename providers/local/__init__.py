@@ -20,6 +20,7 @@ from engines.residency import Listening, Resident
 from engines.speech import SpeechEngine, Utterance, Voice
 from providers.base.contract import SPEECH_FIELDS, Audio, Provider, Readiness, SpeechRequest, Usage
 from providers.base.errors import Broken, Busy, ProviderError, Refused, Unavailable, Unsupported
+from providers.base.price import free
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.local.pull import pull_kokoro
@@ -126,14 +127,18 @@ class _Local:
         """The engine's spelling of the caller's ``voice``."""
         return self._names.get(voice) or self._names.get(voice.lower()) or voice
 
-    async def speech(self, request: SpeechRequest) -> Audio:
-        """Queue the text. Raises ``Unsupported``, ``Refused``, ``Busy`` or ``Unavailable``."""
+    def check(self, request: SpeechRequest) -> None:
+        """Raise ``Unsupported`` for the options that it does not have."""
         if request.instructions is not None:
             raise Unsupported(f"{self._model} cannot follow instructions; leave them out", param="instructions")
         for option in request.extra:
             near = get_close_matches(option, SPEECH_FIELDS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "leave it out"
             raise Unsupported(f"{self._model} knows no option {option!r}; {hint}", param=option)
+
+    async def speech(self, request: SpeechRequest) -> Audio:
+        """Queue the text. Raises ``Unsupported``, ``Refused``, ``Busy`` or ``Unavailable``."""
+        self.check(request)
         slowest, fastest = self.native_speeds
         speed = min(max(request.speed, slowest), fastest)
         utterance = Utterance(request.text, self.native_voice(request.voice), speed)
@@ -218,11 +223,17 @@ def _pull_kokoro(folder: Path | None, report: Callable[[str], None]) -> Path:
     return pull_kokoro(folder=folder, endpoint=None, voices=None, report=report)
 
 
+_FREE = free("made on this machine")
+
 VENDOR = Vendor(
     name="local",
     models={
-        "kokoro-82m": Facts("audio_speech", KokoroSettings, "Kokoro-82M on this machine: 54 voices in 9 languages"),
-        "espeak": Facts("audio_speech", LocalSettings, "eSpeak NG: robotic, over 100 languages, nothing to download"),
+        "kokoro-82m": Facts(
+            "audio_speech", KokoroSettings, "Kokoro-82M on this machine: 54 voices in 9 languages", _FREE
+        ),
+        "espeak": Facts(
+            "audio_speech", LocalSettings, "eSpeak NG: robotic, over 100 languages, nothing to download", _FREE
+        ),
     },
     open=_open,
     pull={"kokoro-82m": _pull_kokoro},

@@ -36,6 +36,7 @@ from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
 from providers.runwayml.models import MODELS, PRESETS, VOICES, Image, Speech
+from providers.runwayml.prices import CREDIT, PRICES
 from providers.runwayml.requests import create, parts
 
 API = "https://api.dev.runwayml.com"
@@ -128,8 +129,9 @@ class Runway:
         if not reply.ok:
             raise _refused(reply, self.makes)
         try:
-            return Submitted(str(reply.json()["id"]))
-        except (errors.BadAnswer, KeyError, TypeError):
+            made_task = reply.json()
+            return Submitted(str(made_task["id"]), _usd(made_task.get("estimatedCost")))
+        except (errors.BadAnswer, KeyError, TypeError, AttributeError):
             # It said yes, and not under which id: it may be running, and be charged.
             raise errors.BadAnswer(f"{_NAME} took the task, but its answer has no id.", sent="maybe") from None
 
@@ -159,6 +161,7 @@ class Runway:
         return await self._wire.call(exchange)
 
     def _state(self, found: Mapping[str, Any]) -> TaskState:
+        cost = _usd(found.get("cost"))
         match found.get("status"):
             case "PENDING" | "THROTTLED":
                 return Working(0.0)
@@ -171,13 +174,21 @@ class Runway:
                 outputs = found.get("output")
                 if not isinstance(outputs, list) or not all(isinstance(each, str) for each in outputs) or not outputs:
                     raise errors.BadAnswer(f"{_NAME} finished a task without an output.", sent="yes")
-                return Done(tuple(Address(each, self._trusted) for each in outputs), Usage())
+                return Done(tuple(Address(each, self._trusted) for each in outputs), Usage(cost_usd=cost))
             case "FAILED":
                 code, said = str(found.get("failureCode") or ""), str(found.get("failure") or "")
-                return Failed(_failure(code, said, self.makes))
+                return Failed(_failure(code, said, self.makes), cost)
             case "CANCELLED":
-                return Failed(errors.Broken(f"The task was cancelled at {_NAME}.", sent="yes"))
+                return Failed(errors.Broken(f"The task was cancelled at {_NAME}.", sent="yes"), cost)
         raise errors.BadAnswer(f"{_NAME} answered with a state that nobody knows.", sent="yes")
+
+
+def _usd(cost: Any) -> float | None:
+    """``{"credits": 25}`` in USD; what is no number of credits is unknown."""
+    given = cost.get("credits") if isinstance(cost, Mapping) else None
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < 1e9:
+        return round(given * CREDIT, 12)
+    return None
 
 
 def _failure(code: str, said: str, makes: Collection[str]) -> errors.ProviderError:
@@ -225,7 +236,10 @@ _MODES = {"Speech": "audio_speech", "Image": "image_generation", "Video": "video
 
 VENDOR = Vendor(
     name="runwayml",
-    models={name: Facts(_MODES[type(facts).__name__], RunwaySettings) for name, facts in MODELS.items()},
+    models={
+        name: Facts(_MODES[type(facts).__name__], RunwaySettings, price=PRICES.get(name))
+        for name, facts in MODELS.items()
+    },
     open=_open,
     docs="https://docs.dev.runwayml.com",
 )

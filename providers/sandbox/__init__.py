@@ -28,6 +28,7 @@ from providers.base.contract import (
     Working,
 )
 from providers.base.errors import Broken, Busy, PolicyViolation, ProviderError, Refused
+from providers.base.price import free
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.sandbox.kinds import KINDS, Task, picture_of, remixed
@@ -205,10 +206,14 @@ async def _open(model: str, settings: SandboxSettings, _resources: Resources) ->
     return Sandbox(kind, variant, settings)
 
 
+_FREE = free("made-up media, made on this machine")
+
 VENDOR = Vendor(
     name="sandbox",
     models={
-        _name(kind, variant): Facts(KINDS[kind].mode, SandboxSettings, KINDS[kind].summary + VARIANTS[variant].summary)
+        _name(kind, variant): Facts(
+            KINDS[kind].mode, SandboxSettings, KINDS[kind].summary + VARIANTS[variant].summary, _FREE
+        )
         for kind in KINDS
         for variant in VARIANTS
     },

@@ -56,6 +56,8 @@ def test_smallest_file_has_the_defaults() -> None:
         "egress_allow": (),
         "webhook_url": None,
         "webhook_secret": None,
+        "disable_spend_logs": False,
+        "maximum_spend_logs_retention_period": None,
         "public_routes": (),
         "mp3_bitrate": 96_000,
     }

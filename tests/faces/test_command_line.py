@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.sound import hear
 
 ROOT = Path(__file__).parent.parent.parent
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("MEDIA_GATEWAY", "LITELLM"))}
+DATA = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # one server at a time
+ENV["MEDIA_GATEWAY_DATA_DIR"] = DATA.name
 
 
 def run(*args: str, stdin: bytes = b"", cwd: Path | None = None, env: dict[str, str] | None = None):
@@ -207,6 +210,7 @@ def test_serve_on_every_address_needs_a_key_or_a_word(config: Path) -> None:
 
 def test_a_port_that_is_taken(config: Path) -> None:
     with served(cwd=config.parent) as (_, base, _lines):
-        done = run("serve", "--port", base.rpartition(":")[2], cwd=config.parent)
+        other = {"MEDIA_GATEWAY_DATA_DIR": str(config.parent / "other")}
+        done = run("serve", "--port", base.rpartition(":")[2], cwd=config.parent, env=other)
     assert done.returncode == 1
     assert b"address already in use" in done.stderr

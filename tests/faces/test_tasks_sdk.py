@@ -336,7 +336,7 @@ def test_one_server_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_made_for_nobody_who_needs_none(tmp_path: Path) -> None:
-    text = f"model_list: [{{model_name: e, params: {{model: local/espeak}}}}]\ngeneral_settings: {{data_dir: {tmp_path}/d}}"
+    text = f"model_list: [{{model_name: e, params: {{model: local/espeak}}}}]\ngeneral_settings: {{data_dir: {tmp_path}/d, disable_spend_logs: true}}"
     with serving(config_of(text)) as running:
         answer = httpx.post(f"{running.base}/v1/images/generations", json={"model": "e", "prompt": "x"})
         assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")

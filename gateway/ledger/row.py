@@ -1,0 +1,162 @@
+"""What the ledger keeps of a call, and what is read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from gateway.ledger.cost import SURENESS, cost, metered, total, with_usage
+from gateway.record import NOTHING, Certainty, Cost, Record
+
+By = Literal["key", "model", "user", "tag", "day"]
+
+_CALL_TYPES = {
+    "/audio/speech": "aspeech",
+    "/images/generations": "aimage_generation",
+    "/images/edits": "aimage_edit",
+    "/videos": "avideo_generation",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call. ``usd`` is ``None`` where it is unknown. Times are seconds, ``at`` since the epoch.
+
+    ``queue`` until a deployment was asked, ``vendor`` until they had begun to answer or failed, all together.
+    """
+
+    row: str
+    id: str
+    at: float
+    route: str
+    call_type: str
+    key: str
+    alias: str
+    end_user: str
+    tags: tuple[str, ...]
+    model: str
+    model_group: str
+    deployment: str
+    provider: str
+    joined: bool
+    attempts: tuple[Mapping[str, Any], ...]
+    characters: int | None
+    audio_seconds: float | None
+    images: int | None
+    video_seconds: float | None
+    size: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    queue: float | None
+    vendor: float | None
+    first_byte: float | None
+    seconds: float
+    status: int
+    code: str | None
+    usd: float | None
+    certainty: Certainty
+
+    @property
+    def cost(self) -> Cost | None:
+        """What it cost."""
+        return None if self.usd is None else Cost(self.usd, self.certainty)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one job costs, as far as is known. ``call`` is the ``row`` of the call that made it."""
+
+    job: str
+    call: str
+    cost: Cost | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which calls. ``since`` and ``until`` are seconds since the epoch, the latter is not included."""
+
+    since: float | None = None
+    until: float | None = None
+    key: str | None = None
+    end_user: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Sums. ``usd`` is of the calls whose cost is known (``None``: of none), ``unknown`` counts the others."""
+
+    name: str = ""
+    calls: int = 0
+    usd: float | None = None
+    unknown: int = 0
+    characters: int = 0
+    audio_seconds: float = 0.0
+    images: int = 0
+    video_seconds: float = 0.0
+
+
+def _call_type(route: str) -> str:
+    return _CALL_TYPES.get(route) or ("avideo_remix" if route.endswith("/remix") else route)
+
+
+def own_cost(record: Record) -> Cost | None:
+    """What a call cost by now beside its tasks."""
+    if record.joined:
+        return NOTHING
+    if record.usage is None:
+        return total(record.costs)
+    stream = metered(record.price, record.used, record.usage)
+    if record.code and stream is not None and stream.usd and stream.certainty != "reported":
+        stream = Cost(stream.usd, "possible")  # it broke off, and nobody says what is charged for the rest
+    return total([*record.costs, stream])
+
+
+def cost_at_start(record: Record) -> Cost | None:
+    """What a call costs as far as that is known when its answer begins, its tasks included."""
+    if record.joined:
+        return NOTHING
+    stream = [] if record.usage is None else [cost(record.price, record.used)]
+    return total([*record.costs, *stream, *record.charges.values()])
+
+
+def row_of(record: Record) -> Row:
+    """The row as things stand, without the costs of tasks: those have rows of their own."""
+    used = record.used if record.usage is None else with_usage(record.used, record.usage)
+    own = own_cost(record)
+    if own is not None and not own.usd:
+        own = Cost(0.0, "reported" if record.charges else "computed")  # so that tasks are as sure as they are
+    return Row(
+        row=record.row,
+        id=record.id,
+        at=record.at,
+        route=record.route,
+        call_type=_call_type(record.route.removeprefix("/v1")),
+        key=record.who.key,
+        alias=record.who.alias,
+        end_user=record.who.end_user,
+        tags=record.who.tags,
+        model=record.model,
+        model_group=record.group,
+        deployment=record.deployment,
+        provider=record.provider,
+        joined=record.joined,
+        attempts=tuple(asdict(each) for each in record.attempts),
+        characters=used.characters,
+        audio_seconds=used.audio_seconds,
+        images=used.images,
+        video_seconds=used.video_seconds,
+        size=used.size,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        queue=record.queued,
+        vendor=sum(each.seconds for each in record.attempts) if record.attempts else None,
+        first_byte=record.first_byte,
+        seconds=record.seconds,
+        status=record.status,
+        code=record.code,
+        usd=None if own is None else own.usd,
+        certainty=SURENESS[-1] if own is None else own.certainty,
+    )

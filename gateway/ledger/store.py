@@ -1,0 +1,227 @@
+"""Where the ledger is kept: the protocol, and SQLite, in a file or in memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.database import Database, Schema
+from gateway.ledger.cost import SURENESS
+from gateway.ledger.row import Amounts, By, Charge, Filter, Row
+from gateway.record import Cost
+
+Change = Callable[[Cost | None], Cost | None]
+
+_COLUMNS = tuple(each.name for each in fields(Row))
+_JSON = ("tags", "attempts")
+
+# `certainty` is a rank: 0 is the surest. A cost that is not known is NULL, and so is a sum with one in it.
+_TABLES = """
+CREATE TABLE calls (
+    row TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    route TEXT NOT NULL,
+    call_type TEXT NOT NULL,
+    key TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    end_user TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    model TEXT NOT NULL,
+    model_group TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    joined INTEGER NOT NULL,
+    attempts TEXT NOT NULL,
+    characters INTEGER,
+    audio_seconds REAL,
+    images INTEGER,
+    video_seconds REAL,
+    size TEXT,
+    input_tokens INTEGER,
+    output_tokens INTEGER,
+    queue REAL,
+    vendor REAL,
+    first_byte REAL,
+    seconds REAL NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT,
+    usd REAL,
+    certainty INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX calls_at ON calls (at);
+CREATE INDEX calls_id ON calls (id);
+CREATE INDEX calls_key ON calls (key, at);
+CREATE INDEX calls_user ON calls (end_user, at) WHERE end_user <> '';
+CREATE TABLE charges (
+    job TEXT PRIMARY KEY,
+    call TEXT NOT NULL,
+    usd REAL,
+    certainty INTEGER NOT NULL,
+    at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX charges_call ON charges (call);
+"""
+
+_INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+# A call with the tasks that it made.
+_SPENT = f"""
+SELECT {", ".join(f"calls.{name}" for name in _COLUMNS if name not in ("usd", "certainty"))},
+    calls.usd + (
+        SELECT CASE WHEN COUNT(*) = COUNT(charges.usd) THEN COALESCE(SUM(charges.usd), 0) END
+        FROM charges WHERE charges.call = calls.row
+    ) AS usd,
+    MAX(
+        calls.certainty, COALESCE((SELECT MAX(charges.certainty) FROM charges WHERE charges.call = calls.row), 0)
+    ) AS certainty
+FROM calls
+"""  # noqa: S608
+_SUMS = """
+COUNT(*), SUM(usd), COUNT(*) - COUNT(usd), COALESCE(SUM(characters), 0), COALESCE(SUM(audio_seconds), 0.0),
+COALESCE(SUM(images), 0), COALESCE(SUM(video_seconds), 0.0)
+"""
+_NAMES: dict[str, tuple[str, str]] = {
+    "": ("''", ""),
+    "key": ("key", ""),
+    "model": ("model", ""),
+    "user": ("end_user", ""),
+    "day": ("date(at, 'unixepoch')", ""),
+    "tag": ("tag.value", ", json_each(spent.tags) AS tag"),
+}
+
+
+class LedgerStore(Protocol):
+    """Every method may raise ``StoreError``. What it wrote is there after the death of this process."""
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        """Calls, as they stand; a row of the same name is replaced."""
+
+    async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
+        """A call, and the tasks that are about to be submitted for it."""
+
+    async def settle(self, job: str, change: Change) -> Cost | None:
+        """Replace what a job costs by ``change`` of it; nothing where it has no charge. Returns the new cost."""
+
+    async def select(self, which: Filter, limit: int) -> list[Row]:
+        """Calls with what they cost, tasks included; the newest first."""
+
+    async def sums(self, by: By | None, which: Filter) -> list[Amounts]:
+        """Sums by key, model, end user, tag or day (of UTC), the dearest first; ``None``: one of all."""
+
+    async def forget(self, before: float) -> None:
+        """Remove the calls from before then, with their charges."""
+
+    async def close(self) -> None:
+        """Finish what was asked for, then let go of the file."""
+
+
+class SqliteLedger:
+    """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. Raises ``StoreError``."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = Database(path, Schema(1, _TABLES, survives="crash"))
+        self._db = self._file.connection
+
+    async def write(self, rows: Sequence[Row]) -> None:
+        """Calls, as they stand."""
+        values = [_values(row) for row in rows]
+        await self._file.do(lambda: self._db.executemany(_INSERT, values), writes=True)
+
+    async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
+        """A call and its tasks, in one go."""
+        values = [(each.job, each.call, *_amount(each.cost), each.at) for each in charges]
+
+        def run() -> None:
+            self._db.execute(_INSERT, _values(row))
+            self._db.executemany(
+                "INSERT OR IGNORE INTO charges (job, call, usd, certainty, at) VALUES (?, ?, ?, ?, ?)", values
+            )
+
+        await self._file.do(run, writes=True)
+
+    async def settle(self, job: str, change: Change) -> Cost | None:
+        """Replace what a job costs."""
+
+        def run() -> Cost | None:
+            found = self._db.execute("SELECT usd, certainty FROM charges WHERE job = ?", (job,)).fetchone()
+            if found is None:
+                return None
+            old = None if found[0] is None else Cost(found[0], SURENESS[found[1]])
+            new = change(old)
+            self._db.execute("UPDATE charges SET usd = ?, certainty = ? WHERE job = ?", (*_amount(new), job))
+            return new
+
+        return await self._file.do(run, writes=True)
+
+    async def select(self, which: Filter, limit: int) -> list[Row]:
+        """Calls with what they cost."""
+        where, given = _where(which)
+        query = f"{_SPENT}{where} ORDER BY at DESC, row DESC LIMIT ?"
+        return await self._file.do(lambda: [_row(each) for each in self._db.execute(query, (*given, limit))])
+
+    async def sums(self, by: By | None, which: Filter) -> list[Amounts]:
+        """Sums, the dearest first."""
+        return await self._file.do(lambda: sums(self._db, by, which))
+
+    async def forget(self, before: float) -> None:
+        """Remove old calls."""
+
+        def run() -> None:
+            old = "SELECT row FROM calls WHERE at < ?"
+            self._db.execute(f"DELETE FROM charges WHERE call IN ({old})", (before,))  # noqa: S608
+            self._db.execute("DELETE FROM calls WHERE at < ?", (before,))
+
+        await self._file.do(run, writes=True)
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._file.close()
+
+
+def sums(db: sqlite3.Connection, by: By | None, which: Filter) -> list[Amounts]:
+    """See ``LedgerStore.sums``; for whoever has the file open by himself."""
+    where, given = _where(which)
+    name, more = _NAMES[by or ""]
+    query = f"SELECT {name} AS name, {_SUMS} FROM ({_SPENT}{where}) AS spent{more} GROUP BY name"  # noqa: S608
+    found = [Amounts(*each) for each in db.execute(f"{query} ORDER BY SUM(usd) DESC, name", given)]
+    return sorted(found, key=lambda each: each.name) if by == "day" else found
+
+
+def _where(which: Filter) -> tuple[str, list[Any]]:
+    asked = {
+        "at >= ?": which.since,
+        "at < ?": which.until,
+        "key = ?": which.key,
+        "end_user = ?": which.end_user,
+        "id = ?": which.id,
+    }
+    parts = {condition: value for condition, value in asked.items() if value is not None}
+    return (f" WHERE {' AND '.join(parts)}" if parts else ""), [*parts.values()]
+
+
+def _amount(cost: Cost | None) -> tuple[float | None, int]:
+    return (None, len(SURENESS) - 1) if cost is None else (cost.usd, SURENESS.index(cost.certainty))
+
+
+def _values(row: Row) -> list[Any]:
+    values = {name: getattr(row, name) for name in _COLUMNS}
+    for name in _JSON:
+        values[name] = json.dumps(values[name])
+    values["certainty"] = SURENESS.index(row.certainty)
+    # Half a surrogate pair, which JSON can hold, cannot be stored.
+    return [each.encode("utf-8", "replace").decode() if isinstance(each, str) else each for each in values.values()]
+
+
+def _row(found: Sequence[Any]) -> Row:
+    # `usd` and `certainty` are last in both orders.
+    values = dict(zip(_COLUMNS, found, strict=True))
+    for name in _JSON:
+        values[name] = tuple(json.loads(values[name]))
+    known = SURENESS[values["certainty"]]
+    return Row(
+        **{**values, "joined": bool(values["joined"]), "certainty": "unknown" if values["usd"] is None else known}
+    )

@@ -1,0 +1,173 @@
+"""The ledger in a file and in memory keeps the law of the stores."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway.api.auth import Access, KeyCheck
+from gateway.api.fastlane import Fastlane, FastRoute
+from gateway.api.http import Call, Message, send_json
+from gateway.database import StoreError
+from gateway.ledger.book import Book
+from gateway.ledger.row import Filter
+from gateway.ledger.store import LedgerStore, SqliteLedger
+from gateway.record import Cost, Record
+from tests.contracts.ledger import LedgerStoreContract, call
+
+
+class TestFile(LedgerStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[LedgerStore]:
+        store = SqliteLedger(tmp_path / "ledger.sqlite")
+        yield store
+        await store.close()
+
+
+class TestMemory(LedgerStoreContract):
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[LedgerStore]:
+        store = SqliteLedger(None)
+        yield store
+        await store.close()
+
+
+async def test_another_finds_what_the_first_wrote_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    first = SqliteLedger(tmp_path / "ledger.sqlite")
+    await first.write([call("a")])
+    second = SqliteLedger(tmp_path / "ledger.sqlite")
+    assert [row.row for row in await second.select(Filter(), 10)] == ["a"]
+    assert {stat.S_IMODE(each.stat().st_mode) for each in list(tmp_path.iterdir())} == {0o600}  # noqa: ASYNC240
+    await second.close()
+    await first.close()
+
+
+class Counting(SqliteLedger):
+    """How many rows came at once."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.writes: list[int] = []
+
+    async def write(self, rows) -> None:
+        self.writes.append(len(rows))
+        await super().write(rows)
+
+
+async def test_calls_that_end_together_are_written_together() -> None:
+    store = Counting()
+    book = Book(store)
+    records = [Record(str(number), "/v1/audio/speech", costs=[Cost(1.0)]) for number in range(200)]
+    await asyncio.gather(*(book.write(record) for record in records))
+    assert sum(store.writes) == 200
+    assert len(store.writes) < 5
+    assert len(await store.select(Filter(), 1000)) == 200
+    await book.close()
+    with pytest.raises(StoreError):
+        await book.write(records[0])
+
+
+async def test_one_who_leaves_takes_no_other_with_him() -> None:
+    book = Book(SqliteLedger(None))
+    tasks = [asyncio.create_task(book.write(Record(str(number), "/v1/audio/speech"))) for number in range(10)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await book.write(Record("last", "/v1/audio/speech"))
+    assert len(await book.store.select(Filter(), 100)) == 11
+    await book.close()
+
+
+async def test_what_is_kept_for_a_time_only_is_swept() -> None:
+    store = SqliteLedger(None)
+    await store.write([call("old", 1000.0)])
+    book = Book(store, retention=3600.0)
+    await book.write(Record("new", "/v1/audio/speech"))
+    while [row.id for row in await store.select(Filter(), 10)] != ["new"]:
+        await asyncio.sleep(0)
+    await book.close()
+
+
+async def test_what_a_key_and_an_end_user_have_spent() -> None:
+    store = SqliteLedger(None)
+    book = Book(store)
+    await store.write([call("a", 10.0, key="k", characters=5), call("b", 20.0, key="k", end_user="u", characters=7)])
+    spent = await book.spent("k", 15.0)
+    assert (spent.calls, spent.usd, spent.characters) == (1, 0.5, 7)
+    assert (await book.spent("k", 0.0)).usd == 1.0
+    assert (await book.spent_by_user("u", 0.0)).characters == 7
+    nobody = await book.spent("nobody", 0.0)
+    assert (nobody.calls, nobody.usd, nobody.unknown) == (0, None, 0)
+    await book.close()
+
+
+async def test_a_ledger_that_is_switched_off_keeps_nothing() -> None:
+    book = Book(None)
+    await book.write(Record("a", "/v1/audio/speech"))
+    assert (await book.spent("k", 0.0)).calls == 0
+    await book.close()
+
+
+class Slow(SqliteLedger):
+    """Writes when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.let = asyncio.Event()
+
+    async def write(self, rows) -> None:
+        await self.let.wait()
+        await super().write(rows)
+
+
+async def test_the_last_byte_waits_for_the_row() -> None:
+    store = Slow()
+    book = Book(store)
+    sent: list[Message] = []
+
+    async def endpoint(call: Call) -> None:
+        await call.send({"type": "http.response.start", "status": 200, "headers": []})
+        await call.send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await call.send({"type": "http.response.body", "body": b"last"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write)
+    scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
+    serving = asyncio.create_task(lane(scope, asyncio.Event().wait, send))
+    while not book._last:
+        await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [message.get("body") for message in sent] == [None, b"first"]
+    store.let.set()
+    await serving
+    assert [message.get("body") for message in sent] == [None, b"first", b"last"]
+    assert [row.status for row in await store.select(Filter(), 10)] == [200]
+    await book.close()
+
+
+async def test_an_answer_is_not_kept_back_by_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
+    book = Book(SqliteLedger(None))
+    await book.close()
+    sent: list[Message] = []
+
+    async def endpoint(call: Call) -> None:
+        await send_json(call.send, 200, {})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write)
+    scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
+    await lane(scope, asyncio.Event().wait, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert "is not in the ledger" in caplog.text
