@@ -53,7 +53,7 @@ def cost_headers(record: Record) -> list[Header]:
         usd = f"{cost.usd:.12g}".encode()
         headers += [(b"x-litellm-response-cost", usd), (b"x-media-gateway-cost", usd)]
         headers.append((b"x-media-gateway-cost-certainty", cost.certainty.encode()))
-    elif cost is None and record.usage is None:  # of a stream it may be known at its end
+    elif cost is None and (record.usage is None or record.price is None):  # else a stream's is known at its end
         headers.append((b"x-media-gateway-cost-certainty", b"unknown"))
     return headers
 
