@@ -247,7 +247,7 @@ def test_who_it_was(client: httpx.Client, server: Running) -> None:
             extra_headers={"x-litellm-tags": "b, c"},
         )
     found = row(client, made.headers["x-litellm-call-id"])
-    assert (found["end_user"], found["request_tags"]) == ("jane", ["b", "c", "a"])
+    assert (found["end_user"], found["request_tags"]) == ("jane", ["a", "b", "c"])
     for headers, body, end_user in (
         ({"x-litellm-customer-id": "from-header"}, {"user": "x"}, "from-header"),
         ({"x-litellm-end-user-id": "other"}, {}, "other"),
