@@ -1,4 +1,5 @@
-"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``spend``, ...
+"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``keys``, ``spend``,
+``version``.
 
 Exit codes: 0 done, 1 it failed (the message says why), 2 the command line itself is wrong.
 """
@@ -6,22 +7,18 @@ Exit codes: 0 done, 1 it failed (the message says why), 2 the command line itsel
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from gateway.config import Config, ConfigError, load_config
-from gateway.errors import GatewayError
+from gateway.commands.keys import keys
+from gateway.commands.shared import ConfigOption, JsonOption, fail, load, print_rows, told
 from gateway.telemetry import configure_logging
 from gateway.version import __version__
-from providers.base.errors import ProviderError, PullError
+from providers.base.errors import PullError
 
 _log = logging.getLogger(__name__)
 
@@ -33,16 +30,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="MEDIA_GATEWAY_CONFIG",
-        help="The YAML config. Default: ./config.yaml, else the example.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+cli.add_typer(keys)
+
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
@@ -64,9 +53,9 @@ def serve(
     from gateway.server import make_server
 
     configure_logging(log_level)
-    loaded = _load(config)
+    loaded = load(config)
     if loaded.general.master_key is None and not no_auth and not is_loopback(host):
-        _fail(
+        fail(
             f"refusing to listen on {host} without a key: anyone who reaches it could spend your money.\n"
             "Set general_settings.master_key in the config (or MEDIA_GATEWAY_MASTER_KEY in the environment), "
             "listen on 127.0.0.1, or pass --no-auth if something in front of it checks its callers."
@@ -87,8 +76,8 @@ def check(
     """Check a config: print every fault in it, or the models it makes."""
     from gateway.services.deployments import mode
 
-    loaded = _load(file)
-    _print_rows(
+    loaded = load(file)
+    print_rows(
         ("model", "provider", "deployment", "mode"),
         [
             *(
@@ -109,13 +98,13 @@ def models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     async def rows() -> list[tuple[str, ...]]:
         from gateway.build import open_services
 
-        async with open_services(_load(config)) as services:
+        async with open_services(load(config)) as services:
             return [
                 (each.model, each.provider, each.readiness.state, each.readiness.detail, ", ".join(each.covered_by))
                 for each in services.catalog.standings()
             ]
 
-    _print_rows(("model", "provider", "state", "detail", "fallback"), asyncio.run(rows()), as_json)
+    print_rows(("model", "provider", "state", "detail", "fallback"), asyncio.run(rows()), as_json)
 
 
 @cli.command()
@@ -130,14 +119,14 @@ def voices(
     async def rows() -> list[tuple[str, ...]]:
         from gateway.build import open_services
 
-        async with open_services(_load(config)) as services:
+        async with open_services(load(config)) as services:
             return [
                 (voice.id, voice.name, voice.language, voice.gender, ", ".join(of))
                 for voice, of in services.catalog.voices(model)
             ]
 
-    with _told():
-        _print_rows(("voice", "name", "language", "gender", "models"), asyncio.run(rows()), as_json)
+    with told():
+        print_rows(("voice", "name", "language", "gender", "models"), asyncio.run(rows()), as_json)
 
 
 @cli.command()
@@ -160,23 +149,23 @@ def say(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if text is None or text == "-":
         text = sys.stdin.read()
     if not text.strip():
-        _fail("there is nothing to say", 2)
+        fail("there is nothing to say", 2)
     to_stdout = output is None or str(output) == "-"
     if to_stdout and sys.stdout.isatty():
-        _fail("standard output is a terminal: give a file with -o, or pipe the sound into a player", 2)
+        fail("standard output is a terminal: give a file with -o, or pipe the sound into a player", 2)
     suffix = "" if output is None else output.suffix.lstrip(".").lower()
     known = [each.value for each in AudioFormat]
     wished = format or (suffix if suffix in known else "mp3")
     if wished not in known:
-        _fail(f"unknown format {wished!r}: choose from {', '.join(known)}", 2)
+        fail(f"unknown format {wished!r}: choose from {', '.join(known)}", 2)
     request = SpeechRequest(text, voice, AudioFormat(wished), speed)
-    with _told():
+    with told():
         if to_stdout:
-            asyncio.run(speak(_load(config), model, request, sys.stdout.buffer))
+            asyncio.run(speak(load(config), model, request, sys.stdout.buffer))
         else:
             assert output is not None
             with output.open("wb") as file:
-                asyncio.run(speak(_load(config), model, request, file))
+                asyncio.run(speak(load(config), model, request, file))
                 if request.format is AudioFormat.WAV:
                     finish_wav(file)
 
@@ -193,11 +182,11 @@ def pull(
     pullers = {name: vendor.pull[name] for vendor in map(registry.load, registry.names()) for name in vendor.pull}
     name = model.rpartition("/")[2]
     if name not in pullers:
-        _fail(f"{model!r} has nothing to download; models that have: {', '.join(sorted(pullers))}", 2)
+        fail(f"{model!r} has nothing to download; models that have: {', '.join(sorted(pullers))}", 2)
     try:
         typer.echo(pullers[name](to, lambda line: typer.echo(line, err=True)))
     except PullError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @cli.command()
@@ -214,76 +203,15 @@ def spend(
 
     form = "csv" if as_csv else "json" if as_json else "table"
     try:
-        print_spending(DataFolder(data_folder(_load(config).general)).ledger, by, since, form)
+        print_spending(DataFolder(data_folder(load(config).general)).ledger, by, since, form)
     except SpendingError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @cli.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-def _load(path: Path | None) -> Config:
-    """The config of a command; on faults, prints them all and ends the program."""
-    path = path or _usual()
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
-        count = sum(problem.severity == "error" for problem in error.problems)
-        _fail(f"{path}: {count} error{'s' if count != 1 else ''}")
-    for problem in config.warnings:
-        typer.echo(str(problem), err=True)
-    return config
-
-
-def _usual() -> Path:
-    here = Path("config.yaml")
-    if here.is_file():
-        return here
-    package = Path(__file__).parent
-    # In the wheel the example lies in the package; in a checkout at its top.
-    example = next(
-        path for path in (package / "config.example.yaml", package.parent / "config.example.yaml") if path.is_file()
-    )
-    typer.echo(f"no config.yaml here: using {example}", err=True)
-    return example
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """An error as one line on standard error, and exit code 1."""
-    try:
-        yield
-    except (GatewayError, ProviderError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # whoever reads our output has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        _fail(str(error))
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"media-gateway: {message}", err=True)
-    raise typer.Exit(code)
-
-
-def _print_rows(head: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows], ensure_ascii=False, indent=2))
-    elif sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*head)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-    else:
-        for row in (head, *rows):
-            typer.echo("\t".join(row))
 
 
 if __name__ == "__main__":

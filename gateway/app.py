@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from gateway.api.errors import error_body, error_headers
 from gateway.api.fastlane import Fastlane, FastRoute
 from gateway.api.health import lay_health
 from gateway.api.images import ImageRoutes
+from gateway.api.keys import KeyRoutes
 from gateway.api.media import Links, lay_media
 from gateway.api.openapi import (
     describe,
@@ -32,12 +34,15 @@ from gateway.api.videos import VideoRoutes
 from gateway.build import Services, open_services
 from gateway.config import Config, GeneralSettings
 from gateway.data import data_folder
-from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound
+from gateway.database import StoreError
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, Overloaded
 from gateway.ledger.quote import Quoted
-from gateway.record import Record
+from gateway.record import Record, Who
 from gateway.services.catalog import Catalog
 from gateway.version import __version__
 from providers.base.errors import ProviderError
+
+_log = logging.getLogger(__name__)
 
 
 class _House:
@@ -57,6 +62,22 @@ class _House:
         if self.services is not None:
             await self.services.book.write(record)
 
+    def key_check(self, general: GeneralSettings, *, everybody: bool) -> KeyCheck:
+        key = general.master_key
+        return KeyCheck(
+            None if key is None else key.get_secret_value(),
+            lambda: None if self.services is None else self.services.ring,
+            header=general.litellm_key_header_name,
+            user_header=general.user_header_name,
+            everybody=everybody,
+        )
+
+    def enter(self, who: Who) -> Callable[[], None]:
+        return self.opened().admission.enter(who)
+
+    def may_use(self, who: Who, model: str) -> bool:
+        return self.opened().admission.may_use(who, model)
+
     def catalog(self) -> Catalog | None:
         return None if self.services is None else self.services.catalog
 
@@ -67,8 +88,8 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
     ``everybody``: without a master key, pages of other sites may call too.
     """
     house = _House()
-    key = config.general.master_key
-    keys = KeyCheck(None if key is None else key.get_secret_value(), everybody=everybody)
+    general = config.general
+    keys = house.key_check(general, everybody=everybody)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -80,10 +101,12 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
             house.services = None
 
     async def require_key(request: Request) -> None:
-        keys.check(request.scope["headers"])
+        request.scope["state"]["call"].record.who = keys.check(request.scope["headers"])
+
+    async def require_admin(request: Request) -> None:
+        request.scope["state"]["call"].record.who = keys.check_admin(request.scope["headers"])
 
     app = FastAPI(title="media-gateway", version=__version__, lifespan=lifespan, redirect_slashes=False)
-    general = config.general
     speech = speech_endpoint(lambda: house.opened().speech, general, keys)
     images = ImageRoutes(lambda: house.opened().images, house.links(general), general, keys)
     videos = VideoRoutes(lambda: house.opened().videos, lambda: house.opened().blobs, general, keys)
@@ -98,12 +121,13 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
             ("/videos", videos.create, video_operation(), ("GET",)),
         )
     ]
-    lane = Fastlane(app, fast, keys, house.keep)
+    lane = Fastlane(app, fast, keys, house.keep, house.enter)
     lay_health(app, house.catalog, lambda: lane.draining, keys)
-    routes = CatalogRoutes(lambda: house.opened().catalog, int(time.time()))
+    routes = CatalogRoutes(lambda: house.opened().catalog, house.may_use, int(time.time()))
     routes.lay(app, require_key, general.public_routes)
     videos.lay(app, require_key)
-    lay_spend(app, require_key, lambda: house.opened().book)
+    lay_spend(app, require_admin, lambda: house.opened().book)
+    KeyRoutes(lambda: house.opened().keys).lay(app, require_key, require_admin)
     lay_media(app, house.links(general), lambda: house.opened().blobs)
     _shape_errors(app)
     describe(app, fast)
@@ -134,6 +158,10 @@ def _shape_errors(app: FastAPI) -> None:
         fault = error.errors()[0]
         return _response(InvalidRequest(str(fault["msg"]), param=str(fault["loc"][-1])))
 
+    async def unkept(request: Request, error: Exception) -> Response:
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+        return _response(Overloaded("What this needs cannot be read or written now; the log says why."))
+
     async def crash(request: Request, _error: Exception) -> Response:
         # Starlette raises it again afterwards, and the fast lane logs it.
         request_id = request.scope["state"]["call"].record.id
@@ -142,6 +170,7 @@ def _shape_errors(app: FastAPI) -> None:
     app.add_exception_handler(GatewayError, known)
     app.add_exception_handler(ProviderError, known)
     app.add_exception_handler(Quoted, quoted)
+    app.add_exception_handler(StoreError, unkept)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(Exception, crash)

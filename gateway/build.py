@@ -7,29 +7,39 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from engines.codec import Codec
 from gateway.blobs.files import FileBlobs
 from gateway.blobs.memory import MemoryBlobs
 from gateway.blobs.store import BlobStore
-from gateway.config import Config
-from gateway.data import DataFolder
+from gateway.config import Config, GeneralSettings
+from gateway.data import DataFolder, DataFolderError
+from gateway.database import StoreError
 from gateway.jobs.job import Job
 from gateway.jobs.memory import MemoryJobStore
 from gateway.jobs.sqlite import SqliteJobStore
 from gateway.jobs.store import JobStore
 from gateway.jobs.worker import Jobs
+from gateway.keys.key import token_of
+from gateway.keys.limits import Limits
+from gateway.keys.memory import MemoryKeyStore
+from gateway.keys.ring import Keyring
+from gateway.keys.sqlite import SqliteKeyStore
+from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.store import SqliteLedger
+from gateway.services.admission import Admission
 from gateway.services.asking import Asker
 from gateway.services.catalog import Catalog
-from gateway.services.deployments import Deployment, open_deployments, routes, rules
+from gateway.services.deployments import Deployment, expected_usd, open_deployments, routes, rules
 from gateway.services.guards import Guards
 from gateway.services.images import ImageService
 from gateway.services.keeping import keeper
+from gateway.services.keys import KeyService
 from gateway.services.speech import SpeechService
-from gateway.services.tasks import TaskService
+from gateway.services.tasks import Kept, TaskService
 from gateway.services.videos import VideoService
 from gateway.services.webhooks import Outbox, Webhooks
 from providers.base.contract import Done, TaskProvider
@@ -50,14 +60,17 @@ class Services:
     blobs: BlobStore
     secret: bytes
     book: Book
+    ring: Keyring
+    admission: Admission
+    keys: KeyService
 
 
 @asynccontextmanager
 async def open_services(config: Config, data: Path | None = None) -> AsyncIterator[Services]:
     """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet.
 
-    Tasks, outputs and the ledger are kept in the folder ``data``, which is made only where something needs it;
-    ``None`` keeps them in memory. Raises ``DataFolderError`` or ``HookError``.
+    Tasks, outputs, keys and the ledger are kept in the folder ``data``, which is made only where something needs it;
+    ``None`` keeps them in memory. Raises ``DataFolderError``, ``StoreError`` or ``HookError``.
     """
     async with AsyncExitStack() as stack:
         resources = Resources()
@@ -66,20 +79,21 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         stack.callback(codec.close)
         deployments = await open_deployments(config, resources)
         tasked = any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
-        logged = not config.general.disable_spend_logs
-        folder = await _folder(data if tasked or logged else None, stack)
-        store, blobs, secret = await _storage(folder if tasked else None, stack)
-        book = await _book(config, folder, stack)
+        rooms = Rooms(data, stack)
+        store, blobs, secret = await rooms.storage() if tasked and data else _kept_nowhere()
+        book = await rooms.book(config.general)
+        ring = await _ring(config, rooms, stack)
         wire = resources.shared(Wire, Wire)
         keep = keeper(blobs, wire, config.general.egress_allow)
         jobs = await _jobs(config, deployments, (store, book), keep, stack)
         table = routes(config, deployments)
         asker = Asker(table, rules(config.routing))
-        outbox = Outbox(folder[0].outbox if tasked and folder is not None else None)
+        outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
         webhooks = Webhooks(config.general, wire, jobs, outbox)
         stack.push_async_callback(webhooks.close)
         await webhooks.start()
-        tasks = TaskService(asker, jobs, blobs, book, config, webhooks)
+        admission = Admission(ring, Limits(ring.store), config.litellm, table.group, partial(expected_usd, table))
+        tasks = TaskService(asker, admission, Kept(jobs, blobs, book), config, webhooks)
         stack.push_async_callback(tasks.close)
         guards = Guards(config.guardrails)
         stack.callback(guards.close)
@@ -93,35 +107,79 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             blobs,
             secret,
             book,
+            ring,
+            admission,
+            KeyService(ring, _master(config)),
         )
 
 
-async def _folder(data: Path | None, stack: AsyncExitStack) -> tuple[DataFolder, bytes] | None:
-    """The folder, and its secret."""
-    if data is None:
-        return None
-    folder = DataFolder(data)
-    secret = await asyncio.to_thread(folder.open)
-    stack.callback(folder.close)
-    return folder, secret
+class Rooms:
+    """The data folder, taken when the first thing is kept there. ``path`` None keeps everything in memory."""
+
+    def __init__(self, path: Path | None, stack: AsyncExitStack) -> None:
+        self._folder = None if path is None else DataFolder(path)
+        self._stack = stack
+        self._secret = b""
+
+    async def storage(self) -> tuple[JobStore, BlobStore, bytes]:
+        """Jobs and outputs. Raises ``DataFolderError``, ``StoreError``."""
+        assert self._folder is not None
+        await self._take()
+        store = await asyncio.to_thread(SqliteJobStore, self._folder.jobs)
+        self._stack.push_async_callback(store.close)
+        return store, FileBlobs(self._folder.blobs), self._secret
+
+    async def book(self, settings: GeneralSettings) -> Book:
+        """The ledger. Raises ``DataFolderError``, ``StoreError``."""
+        store = None
+        if not settings.disable_spend_logs:
+            await self._take()
+            store = await asyncio.to_thread(SqliteLedger, None if self._folder is None else self._folder.ledger)
+        book = Book(store, settings.maximum_spend_logs_retention_period)
+        self._stack.push_async_callback(book.close)
+        return book
+
+    async def have_keys(self) -> bool:
+        """Whether somebody has made keys here. In a folder that may not be looked into there are none."""
+        try:
+            return self._folder is not None and await asyncio.to_thread(self._folder.keys.exists)
+        except OSError:
+            return False
+
+    async def keys(self) -> KeyStore:
+        """The virtual keys. Raises ``StoreError``."""
+        if self._folder is None:
+            return MemoryKeyStore()
+        try:
+            await self._take()
+        except DataFolderError as error:
+            raise StoreError(str(error)) from error
+        return await asyncio.to_thread(SqliteKeyStore, self._folder.keys)
+
+    async def _take(self) -> None:
+        if not self._secret and self._folder is not None:
+            self._secret = await asyncio.to_thread(self._folder.open)
+            self._stack.callback(self._folder.close)
 
 
-async def _storage(opened: tuple[DataFolder, bytes] | None, stack: AsyncExitStack) -> tuple[JobStore, BlobStore, bytes]:
-    if opened is None:
-        return MemoryJobStore(), MemoryBlobs(), secrets.token_bytes(32)
-    folder, secret = opened
-    store = await asyncio.to_thread(SqliteJobStore, folder.jobs)
-    stack.push_async_callback(store.close)
-    return store, FileBlobs(folder.blobs), secret
+def _kept_nowhere() -> tuple[JobStore, BlobStore, bytes]:
+    return MemoryJobStore(), MemoryBlobs(), secrets.token_bytes(32)
 
 
-async def _book(config: Config, opened: tuple[DataFolder, bytes] | None, stack: AsyncExitStack) -> Book:
-    store = None
-    if not config.general.disable_spend_logs:
-        store = await asyncio.to_thread(SqliteLedger, None if opened is None else opened[0].ledger)
-    book = Book(store, config.general.maximum_spend_logs_retention_period)
-    stack.push_async_callback(book.close)
-    return book
+async def _ring(config: Config, rooms: Rooms, stack: AsyncExitStack) -> Keyring:
+    """The keys. Without a master key there are none; budgets that stand in the config need their store too."""
+    ring = Keyring(rooms.have_keys, rooms.keys)
+    stack.push_async_callback(ring.close)
+    if config.litellm.max_budget is not None or config.litellm.max_end_user_budget is not None:
+        await ring.store()
+    if config.general.master_key is not None:
+        await ring.start()
+    return ring
+
+
+def _master(config: Config) -> str | None:
+    key = config.general.master_key
+    return None if key is None else token_of(key.get_secret_value())
 
 
 async def _jobs(

@@ -15,7 +15,10 @@ class DataFolderError(Exception):
 
 
 class DataFolder:
-    """``jobs.sqlite``, ``ledger.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret`` (signs addresses)."""
+    """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret``.
+
+    The last signs the addresses of outputs.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,6 +33,11 @@ class DataFolder:
     def ledger(self) -> Path:
         """The database of calls and what they cost."""
         return self.path / "ledger.sqlite"
+
+    @property
+    def keys(self) -> Path:
+        """The database of virtual keys, which the command line writes too, without the lock."""
+        return self.path / "keys.sqlite"
 
     @property
     def blobs(self) -> Path:

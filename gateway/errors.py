@@ -59,7 +59,7 @@ class GuardFailed(GatewayError):
 
 
 class Forbidden(GatewayError):
-    """403: not from there."""
+    """403: not from there, or not with this key."""
 
     status = 403
     kind = "invalid_request_error"
@@ -122,6 +122,22 @@ class TooLarge(GatewayError):
     status = 413
     kind = "invalid_request_error"
     code = "request_too_large"
+
+
+class OverRate(GatewayError):
+    """429: too many calls within a minute, or at once. ``retry_after`` says when there is room."""
+
+    status = 429
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class OverQuota(GatewayError):
+    """429: a budget has no room for this call. The same call is refused until the budget is renewed or raised."""
+
+    status = 429
+    kind = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class Overloaded(GatewayError):

@@ -20,12 +20,14 @@ price, where nobody knows whether the vendor charged; not at all."""
 class Who:
     """Who calls. ``key`` is the SHA-256 of a virtual key in hex, empty for the master key and where there are no keys.
 
-    ``end_user`` and ``tags`` are what the caller says of his own customer and of the call: names, no secrets.
+    ``user`` is the ``user_id`` of the key. ``end_user`` and ``tags`` are what the caller says of his own customer and
+    of the call (the key's own tags first): names, no secrets.
     """
 
     key: str = ""
     alias: str = ""
     admin: bool = True
+    user: str = ""
     end_user: str = ""
     tags: tuple[str, ...] = ()
 

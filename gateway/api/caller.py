@@ -13,7 +13,7 @@ from gateway.api.auth import KeyCheck
 from gateway.api.http import Call
 from gateway.api.wishes import wishes
 from gateway.errors import InvalidRequest
-from gateway.services.tasks import Caller
+from gateway.services.caller import Caller
 
 _MOST = 256  # letters in the name of an end user, or in a tag
 _MOST_TAGS = 32
@@ -58,7 +58,7 @@ def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
     retry = bool(key) or (count.isdigit() and int(count) > 0)
     dry_run = (call.header(b"x-media-gateway-dry-run") or b"").strip().lower() in (b"true", b"1")
     wished = wishes(call, body.model_extra)
-    _say_who(call, body.model_extra or {}, wished.tags)
+    _say_who(call, keys.user_header, body.model_extra or {}, wished.tags)
     route, guardrails = call.scope["path"].removeprefix("/v1"), body.guardrails or ()
     return Caller(keys.owner(headers), route, content, key, retry, guardrails, dry_run, call.record, wished)
 
@@ -68,8 +68,8 @@ def passed_on(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (extra or {}).items() if name not in _OURS}
 
 
-def _say_who(call: Call, extra: Mapping[str, Any], tags: Iterable[str]) -> None:
-    end_user = _storable(_end_user(call, extra))
+def _say_who(call: Call, header: str | None, extra: Mapping[str, Any], tags: Iterable[str]) -> None:
+    end_user = _storable(_end_user(call, header, extra))
     every = tuple(dict.fromkeys((*call.record.who.tags, *map(_storable, sorted(tags)))))
     if len(end_user) > _MOST:
         raise InvalidRequest(f"The name of an end user has at most {_MOST} letters.", param="user")
@@ -78,10 +78,11 @@ def _say_who(call: Call, extra: Mapping[str, Any], tags: Iterable[str]) -> None:
     call.record.who = replace(call.record.who, end_user=end_user, tags=every)
 
 
-def _end_user(call: Call, extra: Mapping[str, Any]) -> str:
+def _end_user(call: Call, header: str | None, extra: Mapping[str, Any]) -> str:
     """In LiteLLM's order; what is no text is not looked at, as there."""
+    names = _END_USER_HEADERS if header is None else (*_END_USER_HEADERS, header.encode())
     said: list[object] = [
-        *((call.header(name) or b"").decode("latin-1").strip() for name in _END_USER_HEADERS),
+        *((call.header(name) or b"").decode("latin-1").strip() for name in names),
         extra.get("user"),
         _inside(extra, "litellm_metadata", "user"),
         _inside(extra, "metadata", "user_id"),

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gateway.api.http import Header, Send, send_json
-from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, OverQuota
 from providers.base.errors import ProviderError
 
 
@@ -41,7 +41,7 @@ def error_headers(error: GatewayError | ProviderError) -> list[tuple[str, str]]:
         headers.append(("retry-after", str(math.ceil(error.retry_after))))
     if isinstance(error, MethodNotAllowed):
         headers.append(("allow", ", ".join(error.allowed)))
-    if error.code == "submission_unknown":
+    if error.code == "submission_unknown" or isinstance(error, OverQuota):
         headers.append(("x-should-retry", "false"))  # the official SDKs would send it again
     if error.status == 401:
         headers.append(("www-authenticate", "Bearer"))

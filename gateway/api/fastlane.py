@@ -23,9 +23,10 @@ from gateway.database import StoreError
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
 from gateway.ledger.quote import Quoted
-from gateway.record import Record
+from gateway.record import Record, Who
 from providers.base.errors import ProviderError
 
+Enter = Callable[[Who], Callable[[], None]]
 Keep = Callable[[Record], Awaitable[None]]
 """Writes a call down as it stands; raises ``StoreError``."""
 
@@ -51,12 +52,14 @@ class FastRoute:
 class Fastlane:
     """``app`` behind the hot ``routes``. ``draining`` refuses new work while what is under way is finished.
 
-    ``keep`` writes the calls of hot routes down: each before the last byte of its answer is sent.
+    ``keep`` writes the calls of hot routes down: each before the last byte of its answer is sent. ``enter`` is asked
+    before a hot route, and what it returns is called after it.
     """
 
-    def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, keep: Keep) -> None:
+    def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, keep: Keep, enter: Enter) -> None:
         self._app = app
         self._keep = keep
+        self._enter = enter
         self._routes: dict[str, dict[str, FastRoute]] = {}
         for route in routes:
             self._routes.setdefault(route.path, {})[route.method] = route
@@ -127,10 +130,14 @@ class Fastlane:
             return
         call.record.media = True
         if route.access is Access.KEY:
-            self._keys.check(call.scope["headers"])
+            call.record.who = self._keys.check(call.scope["headers"])
         if self.draining:
             raise _shutting_down()
-        await route.endpoint(call)
+        leave = self._enter(call.record.who)
+        try:
+            await route.endpoint(call)
+        finally:
+            leave()
 
     async def _refuse(self, call: Call, error: GatewayError | ProviderError) -> None:
         call.record.code = error.code

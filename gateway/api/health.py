@@ -17,7 +17,7 @@ PROBES = frozenset(("/livez", "/readyz", "/health/liveliness", "/health/liveness
 def lay_health(
     app: FastAPI, catalog: Callable[[], Catalog | None], draining: Callable[[], bool], keys: KeyCheck
 ) -> None:
-    """Register the probes: open to everybody, except for the details of ``/readyz?verbose``."""
+    """Register the probes: open to everybody; the details of ``/readyz?verbose`` need the master key."""
 
     async def livez() -> dict[str, str]:
         """The process answers."""
@@ -30,7 +30,7 @@ def lay_health(
         status = "draining" if draining() else _status(standings)
         content: dict[str, Any] = {"status": status}
         if verbose is not None and verbose.lower() not in ("0", "false"):
-            keys.check(request.scope["headers"])
+            keys.check_admin(request.scope["headers"])
             content["models"] = [_detail(standing) for standing in standings]
         return JSONResponse(content, 200 if status == "healthy" else 503)
 

@@ -23,8 +23,9 @@ from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.blobs.store import Blob
 from gateway.config import GeneralSettings
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.services.caller import Caller
 from gateway.services.images import ImageService
-from gateway.services.tasks import Caller, Submission
+from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
 

@@ -125,12 +125,12 @@ def _refusal(text: str) -> dict[str, Any]:
 
 
 def _correct(schema: dict[str, Any]) -> None:
-    """A faulty request is a 400 in OpenAI's shape here, never FastAPI's 422; and what is under /v1 may need the key."""
+    """A faulty request is a 400 in OpenAI's shape, never FastAPI's 422; what is under /v1 or /key may need a key."""
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             if operation["responses"].pop("422", None) is not None:
                 operation["responses"]["400"] = _refusal(_REFUSALS["400"])
-            if path.startswith("/v1/"):
+            if path.startswith(("/v1/", "/key/")):
                 operation.setdefault("security", [{"Key": []}])
                 operation["responses"].setdefault("401", _refusal(_REFUSALS["401"]))
     for name in ("HTTPValidationError", "ValidationError"):

@@ -80,6 +80,12 @@ def _duration(text: Any) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
+def _header(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        raise Unfit("must be the name of a header", "such as x-my-key")
+    return name.lower()
+
+
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -107,6 +113,8 @@ class GeneralSettings(BaseModel):
     webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
     disable_spend_logs: bool = False
     maximum_spend_logs_retention_period: Annotated[float, BeforeValidator(_duration)] | None = None
+    litellm_key_header_name: Annotated[str, AfterValidator(_header)] | None = None
+    user_header_name: Annotated[str, AfterValidator(_header)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +130,15 @@ class RouterSettings:
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
-    """``litellm_settings`` as written."""
+    """``litellm_settings`` as written. Budgets are US dollars: of the whole gateway a period, and of each end user."""
 
     fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
     default_fallbacks: tuple[str, ...] = ()
     drop_params: bool = False
     content_policy_fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    max_budget: float | None = None
+    budget_duration: str | None = None
+    max_end_user_budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 
 from gateway.config import litellm_keys
 from gateway.config.model import GeneralSettings, LitellmSettings, RouterSettings
@@ -14,7 +14,8 @@ from gateway.config.problems import Place
 from gateway.config.reading import Reading
 from gateway.config.report import Report
 from gateway.config.routing import LITELLM_KEYS, ROUTER_KEYS
-from gateway.config.shapes import names_of
+from gateway.config.shapes import Unfit, names_of
+from gateway.keys.periods import period_duration
 from providers.base.egress import Egress
 from providers.base.errors import AddressRefused
 
@@ -41,8 +42,22 @@ class _Defaults(BaseModel):
     default_fallbacks: tuple[str, ...] = ()
 
 
+def _period(text: str) -> str:
+    try:
+        period_duration(text)
+    except ValueError as error:
+        raise Unfit(str(error), "take one of these") from None
+    return text
+
+
 class _Flags(BaseModel):
     drop_params: bool = False
+
+
+class _Budgets(BaseModel):
+    max_budget: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    budget_duration: Annotated[str, AfterValidator(_period)] | None = None
+    max_end_user_budget: Annotated[FiniteFloat, Field(ge=0)] | None = None
 
 
 def read_general(reading: Reading, data: Any) -> GeneralSettings:
@@ -106,7 +121,8 @@ def read_router(reading: Reading, data: Any) -> RouterSettings:
 def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
     """``litellm_settings``; what is wrong in them is reported and left out."""
     place = ("litellm_settings",)
-    acted = ("fallbacks", "content_policy_fallbacks", *names_of(_Defaults), *names_of(_Flags), *LITELLM_KEYS)
+    acted = ("fallbacks", "content_policy_fallbacks", *names_of(_Defaults), *names_of(_Flags), *names_of(_Budgets))
+    acted = (*acted, *LITELLM_KEYS)
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.LITELLM)
     found = reading.part(_Names, place, written) or _Names()
     return LitellmSettings(
@@ -114,6 +130,7 @@ def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
         (reading.part(_Defaults, place, written) or _Defaults()).default_fallbacks,
         (reading.part(_Flags, place, written) or _Flags()).drop_params,
         _fallbacks(reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks),
+        **dict(reading.part(_Budgets, place, written) or _Budgets()),
     )
 
 

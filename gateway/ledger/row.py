@@ -114,6 +114,11 @@ def own_cost(record: Record) -> Cost | None:
     return total([*record.costs, stream])
 
 
+def cost_by_now(record: Record) -> Cost | None:
+    """What a call cost by now, its tasks included."""
+    return total([own_cost(record), *record.charges.values()])
+
+
 def cost_at_start(record: Record) -> Cost | None:
     """What a call costs as far as that is known when its answer begins, its tasks included."""
     if record.joined:

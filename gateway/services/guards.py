@@ -19,8 +19,8 @@ from gateway.policy.guards.content import ContentFilter, Length
 from gateway.policy.guards.patterns import Pattern
 from gateway.policy.guards.pii import Pii
 from gateway.policy.guards.words import Words
+from gateway.services.caller import Caller
 from gateway.services.hooks import Asked, Hook, Texts, load_hook
-from gateway.services.tasks import Caller
 from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest
 
 _log = logging.getLogger(__name__)

@@ -14,10 +14,11 @@ from gateway.blobs.memory import Once
 from gateway.blobs.store import Blob
 from gateway.errors import NotFound
 from gateway.jobs.job import Job
+from gateway.services.caller import Caller
 from gateway.services.guards import Guards
 from gateway.services.keeping import OUTPUT_CAP
 from gateway.services.served import Served
-from gateway.services.tasks import Caller, Submission, TaskService
+from gateway.services.tasks import Submission, TaskService
 from providers.base.contract import ImageRequest, Reference
 from providers.base.errors import Broken
 

@@ -15,11 +15,13 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.ledger.cost import expected, failed, maybe
 from gateway.ledger.quote import quoted
+from gateway.ledger.row import cost_by_now
 from gateway.services.asking import Asker, Turn
+from gateway.services.caller import Caller
 from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
-from gateway.services.tasks import TEMPO, Caller, Submission, TaskService
+from gateway.services.tasks import TEMPO, Submission, TaskService
 from providers.base.contract import Audio, Checked, SpeechProvider, SpeechRequest, SpeechTasks, Usage
 from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
@@ -69,8 +71,15 @@ class SpeechService:
         request = await self._guards.screen(model, request, caller)
         if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
             return await self._from_tasks(joined, request)
-        about = (caller.record, caller.wishes)
-        return await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
+        async with await self._tasks.admit(caller, model, [request]) as admitted:
+            # Budgets may have been waited for: another try of this call may have been handed over meanwhile.
+            if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
+                admitted.release()
+                return await self._from_tasks(joined, request)
+            about = (caller.record, caller.wishes)
+            speech = await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
+            speech.chunks = admitted.carry(speech.chunks, speech.usage, lambda: cost_by_now(caller.record))
+            return speech
 
     async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
         candidate = turn.candidate

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
 from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
-from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError
+from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError, UnknownJob
 from gateway.jobs.job import Job, State
 from gateway.jobs.worker import Jobs
 from gateway.ledger.book import Book
@@ -25,7 +23,9 @@ from gateway.ledger.quote import quoted
 from gateway.policy.attempts import Wishes
 from gateway.policy.routing import Candidate
 from gateway.record import Record
+from gateway.services.admission import Admission, Admitted
 from gateway.services.asking import Asker, Kind, Turn
+from gateway.services.caller import Caller
 from gateway.services.deployments import Deployment
 from gateway.services.options import fit
 from gateway.services.served import Served
@@ -35,19 +35,13 @@ from providers.base.errors import ProviderError
 
 _log = logging.getLogger(__name__)
 
-JOIN_SECONDS = 600
-"""How long a client's retry finds the tasks of its first try."""
-
-KEY_SECONDS = 24 * 3600
-"""The same where the client gave an ``Idempotency-Key``."""
-
 SWEEP_SECONDS = 3600
 
 TEMPO = "tempo"
 """In the rows of speech: how much faster than its sound it is to be played."""
 
-OUTPUT_CAP = 2 << 30
-"""Bytes of the largest output that is kept."""
+WATCH_SECONDS = 7 * 86_400
+"""For how long a task that fails is given back to the key that made it."""
 
 # What is kept beside an output, under its key and this: conversions of a picture, pictures of a film.
 _FORMS: Mapping[str, Sequence[str]] = {
@@ -55,38 +49,6 @@ _FORMS: Mapping[str, Sequence[str]] = {
     "video": ("", "_thumbnail", "_spritesheet"),
     "speech": ("",),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
-    are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. ``guardrails`` are
-    the guards it asks for, ``wishes`` how it shall be answered; ``dry_run``: only its price is asked for. What becomes
-    of it is written into ``record``."""
-
-    owner: str = ""
-    route: str = ""
-    content: object = None
-    key: str = ""
-    retry: bool = False
-    guardrails: tuple[str, ...] = ()
-    dry_run: bool = False
-    record: Record = field(default_factory=lambda: Record("", ""))
-    wishes: Wishes = field(default_factory=Wishes)
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of owner and call. Two spellings of one JSON document are the same call."""
-        content = ["key", self.key]
-        if not self.key:
-            parsed = json.loads(self.content) if isinstance(self.content, bytes) else self.content
-            content = ["body", json.dumps(parsed, sort_keys=True)]
-        return hashlib.sha256(json.dumps([self.owner, self.route, *content]).encode()).hexdigest()
-
-    @property
-    def join(self) -> float:
-        """For how many seconds a retry finds the first try."""
-        return KEY_SECONDS if self.key else JOIN_SECONDS
 
 
 def nothing(job: Job) -> bool:
@@ -102,33 +64,45 @@ class Submission:
     served: Served
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where tasks, what they made, and what they cost are kept."""
+
+    jobs: Jobs
+    blobs: BlobStore
+    book: Book
+
+
 class TaskService:
     """What the image, video and speech use-cases share."""
 
     def __init__(
         self,
         asker: Asker,
-        jobs: Jobs,
-        blobs: BlobStore,
-        book: Book,
+        admission: Admission,
+        kept: Kept,
         config: Config,
         webhooks: Webhooks,
     ) -> None:
         self._asker = asker
-        self._jobs = jobs
-        self.store = jobs.store
-        self.blobs = blobs
+        self.admission = admission
+        self._jobs = kept.jobs
+        self.store = kept.jobs.store
+        self.blobs = kept.blobs
+        self._book = kept.book
         self._webhooks = webhooks
-        self._book = book
+        self._watched: set[asyncio.Task[None]] = set()
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
         self._handing: dict[str, set[asyncio.Future[Any]]] = {}
         self._sweeping = asyncio.create_task(self._sweep_always())
 
     async def close(self) -> None:
-        """Stop looking for what has expired; wait for submissions under way."""
-        self._sweeping.cancel()
-        await asyncio.wait([self._sweeping, *(task for each in self._handing.values() for task in each)])
+        """Stop looking for what has expired, and for what fails; wait for submissions under way."""
+        watching = [self._sweeping, *self._watched]
+        for task in watching:
+            task.cancel()
+        await asyncio.wait([*watching, *(task for each in self._handing.values() for task in each)])
 
     async def submit(
         self, model: str, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
@@ -140,27 +114,73 @@ class TaskService:
         """
         if (joined := await self.joined(caller, shown)) is not None:
             return joined
-        about = (caller.record, caller.wishes)
-        with self._all_attempts(caller):
-            return await self._asker.first(
-                model, kind, about, lambda turn: self.submit_to(turn, kind, requests, (shown, caller))
-            )
+        about = (shown, caller)
+        return await self.admitted(
+            model,
+            requests,
+            about,
+            lambda: self._asker.first(
+                model, kind, (caller.record, caller.wishes), lambda turn: self.submit_to(turn, kind, requests, about)
+            ),
+        )
+
+    async def admit(self, caller: Caller, model: str, requests: Sequence[TaskRequest]) -> Admitted:
+        """What ``Admission.admit`` returns; for the models that the call names to fall back to, too.
+
+        Whoever only asks for the price uses nothing.
+        """
+        who = caller.record.who
+        for name in (model, *(caller.wishes.fallbacks or ())):
+            self.admission.check_model(who, name)
+        return Admitted(None) if caller.dry_run else await self.admission.admit(who, model, requests)
+
+    async def admitted(
+        self,
+        model: str,
+        requests: Sequence[TaskRequest],
+        about: tuple[Mapping[str, Any], Caller],
+        submit: Callable[[], Awaitable[Submission]],
+    ) -> Submission:
+        """``submit``, if the caller's key may and can pay for it. Raises what ``Admission.admit`` raises.
+
+        ``about``: what is shown again, and who asks.
+        """
+        shown, caller = about
+        async with await self.admit(caller, model, requests) as admitted:
+            # Budgets may have been waited for: another try of this call may have been handed over meanwhile.
+            if (joined := await self.joined(caller, shown)) is not None:
+                admitted.release()
+                return joined
+            with self._all_attempts(caller):
+                submission = await submit()
+        if admitted.counts:  # it is paid when it is taken, and corrected when it has ended
+            for job in submission.jobs:
+                task = asyncio.create_task(self._corrected(job.id, caller.record, admitted, 1 / len(submission.jobs)))
+                self._watched.add(task)
+                task.add_done_callback(self._watched.discard)
+        return submission
 
     async def submit_again(
-        self, job: Job, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
+        self,
+        job: Job,
+        kind: Kind,
+        requests: Sequence[TaskRequest],
+        paid: Sequence[TaskRequest],
+        about: tuple[Mapping[str, Any], Caller],
     ) -> Submission:
-        """As ``submit``, at the deployment that made ``job`` and nowhere else."""
+        """As ``submit``, at the deployment that made ``job`` and nowhere else. ``paid``: what budgets need room for."""
+        shown, caller = about
         if (joined := await self.joined(caller, shown)) is not None:
             return joined
-        about = (caller.record, Wishes(num_retries=caller.wishes.num_retries, timeout=caller.wishes.timeout))
-        with self._all_attempts(caller):
-            return await self._asker.first(
-                job.model,
-                kind,
-                about,
-                lambda turn: self.submit_to(turn, kind, requests, (shown, caller)),
-                only=job.deployment,
-            )
+        call = (caller.record, Wishes(num_retries=caller.wishes.num_retries, timeout=caller.wishes.timeout))
+        return await self.admitted(
+            job.model,
+            paid,
+            about,
+            lambda: self._asker.first(
+                job.model, kind, call, lambda turn: self.submit_to(turn, kind, requests, about), only=job.deployment
+            ),
+        )
 
     def holder(self, job: Job) -> Deployment | None:
         """The deployment that made a job, where it is configured still."""
@@ -341,6 +361,15 @@ class TaskService:
             except (StoreError, OSError):
                 _log.exception("expired outputs could not be removed")
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _corrected(self, job_id: str, record: Record, admitted: Admitted, part: float) -> None:
+        """Wait for the end of a job: one that failed has used nothing. A cancelled one was paid for all the same.
+
+        What it cost is known now.
+        """
+        with contextlib.suppress(UnknownJob, StoreError, TimeoutError):
+            failed = (await self._jobs.wait(job_id, WATCH_SECONDS)).state is State.FAILED
+            await admitted.correct(part, used=not failed, cost=record.charges.get(job_id))
 
     async def _cancel_all(self, jobs: Sequence[Job]) -> None:
         rows = [await self.store.get(job.id) for job in jobs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from dataclasses import replace
 from typing import Literal
 
 from engines.codec import CodecError
@@ -14,8 +15,10 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
+from gateway.services.caller import Caller
 from gateway.services.guards import Guards
-from gateway.services.tasks import OUTPUT_CAP, Caller, Submission, TaskService
+from gateway.services.keeping import OUTPUT_CAP
+from gateway.services.tasks import Submission, TaskService
 from providers.base.contract import Remixer, VideoRequest
 from providers.base.errors import Broken
 
@@ -79,7 +82,13 @@ class VideoService:
         _completed(job)
         request = holder.provider.remixed(job.task or "", prompt)
         shown = {**job.request, "prompt": prompt, "remixed_from_video_id": job.id}
-        return await self._tasks.submit_again(job, "video", [request], shown, caller)
+        # It is as long as the film that it is made from.
+        paid = replace(request, seconds=request.seconds or job.request.get("seconds"))
+        leave = self._tasks.admission.enter(caller.record.who)
+        try:
+            return await self._tasks.submit_again(job, "video", [request], [paid], (shown, caller))
+        finally:
+            leave()
 
     async def get(self, video: str, owner: str) -> Job:
         """One video. Raises ``NotFound``."""

@@ -58,6 +58,8 @@ def test_smallest_file_has_the_defaults() -> None:
         "webhook_secret": None,
         "disable_spend_logs": False,
         "maximum_spend_logs_retention_period": None,
+        "litellm_key_header_name": None,
+        "user_header_name": None,
         "public_routes": (),
         "mp3_bitrate": 96_000,
     }

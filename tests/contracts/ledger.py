@@ -21,7 +21,9 @@ def call(name: str, at: float = 1000.0, usd: float | None = 0.5, **more: object)
 
 class LedgerStoreContract:
     async def test_a_row_comes_back_as_it_went(self, store: LedgerStore) -> None:
-        record = Record("req_1", "/v1/videos", at=5.0, row="r", who=Who("hash", "alias", False, "jane", ("a", "ü")))
+        record = Record(
+            "req_1", "/v1/videos", at=5.0, row="r", who=Who("hash", "alias", False, "u", "jane", ("a", "ü"))
+        )
         record.attempts = [Attempt("g", "d", "provider_timeout", 1.5, "maybe"), Attempt("g", "e", "ok", 0.5)]
         record.used = Used(characters=3, audio_seconds=1.5, images=2, video_seconds=4.0, size="1x1", input_tokens=7)
         record.model, record.status, record.code, record.queued, record.first_byte = "m", 500, "c", 0.25, 2.5

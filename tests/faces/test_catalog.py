@@ -80,7 +80,7 @@ def test_the_schema_is_true(espeak_server: Running) -> None:
     assert body["properties"]["input"]["maxLength"] == 4096
     assert "audio/mpeg" in operation["responses"]["200"]["content"]
     for path, operations in schema["paths"].items():
-        assert ("security" in str(operations)) == path.startswith("/v1/")
+        assert ("security" in str(operations)) == path.startswith(("/v1/", "/key/"))
     text = httpx.get(f"{espeak_server.base}/openapi.json").text
     assert "422" not in text
     assert "HTTPValidationError" not in text

@@ -139,7 +139,7 @@ async def test_the_last_byte_waits_for_the_row() -> None:
         sent.append(message)
 
     route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
-    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     serving = asyncio.create_task(lane(scope, asyncio.Event().wait, send))
     while not book._last:
@@ -166,7 +166,7 @@ async def test_an_answer_is_not_kept_back_by_a_full_disk(caplog: pytest.LogCaptu
         sent.append(message)
 
     route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
-    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     await lane(scope, asyncio.Event().wait, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

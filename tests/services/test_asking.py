@@ -14,8 +14,8 @@ from gateway.jobs.job import State
 from gateway.policy.attempts import Wishes
 from gateway.record import Record
 from gateway.services.asking import Asker, Turn
+from gateway.services.caller import Caller
 from gateway.services.deployments import open_deployments, routes, rules
-from gateway.services.tasks import Caller
 from providers.base.contract import ImageRequest, SpeechRequest, VideoRequest
 from providers.base.errors import Broken, ProviderError, RateLimited, UpstreamDown, UpstreamTimeout
 from providers.base.vendor import Resources

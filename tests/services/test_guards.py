@@ -14,8 +14,8 @@ from gateway.build import open_services
 from gateway.config import parse_config
 from gateway.errors import ContentRefused, GatewayError, GuardFailed, InvalidRequest
 from gateway.record import Record, Who
+from gateway.services.caller import Caller
 from gateway.services.hooks import HookError
-from gateway.services.tasks import Caller
 from providers.base.contract import ImageRequest, SpeechRequest, VideoRequest
 
 scripted = importlib.import_module("providers.scripted")
@@ -194,7 +194,7 @@ async def test_functions_and_classes(tmp_path: Path, path: str, text: str) -> No
 
 async def test_litellm_s_hook_is_called_by_keyword(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     request = SpeechRequest("Hello litellm", "v", AudioFormat.PCM, instructions="like litellm")
-    who = Who(key="ab12", alias="anna", end_user="eve")
+    who = Who(alias="anna", end_user="eve")
     caller = Caller(record=Record("r", "/audio/speech", who=who))
     await run(tmp_path, entry("myhooks.Guard", more=", threshold: 0.5"), request, caller)
     made, called = seen(tmp_path)

@@ -14,7 +14,7 @@ from engines.media import AudioFormat
 from gateway.build import Services, open_services
 from gateway.errors import InvalidRequest, TaskFailed, Timeout
 from gateway.jobs.job import State
-from gateway.services.tasks import Caller
+from gateway.services.caller import Caller
 from providers.base.contract import (
     Done,
     Failed,

@@ -11,7 +11,7 @@ import pytest
 from gateway.build import open_services
 from gateway.errors import NotFound, TaskFailed, UnknownModel
 from gateway.jobs.job import Job, State
-from gateway.services.tasks import Caller
+from gateway.services.caller import Caller
 from providers.base.contract import ImageRequest, VideoRequest
 from providers.base.errors import Busy
 from tests.serving import config_of

@@ -1,0 +1,248 @@
+"""How often, how many at once, and for how much: decided before the call, settled after it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from gateway.errors import InvalidRequest, OverQuota, OverRate
+from gateway.keys.amounts import UNITS, Amounts, Total
+from gateway.keys.periods import period, told
+from gateway.keys.store import Spending
+
+_WINDOW = 60.0
+_SLACK = 1e-9  # sums of prices are not exact
+
+_WORDS = {
+    "usd": "US dollars",
+    "characters": "characters",
+    "audio_seconds": "seconds of audio",
+    "images": "images",
+    "video_seconds": "seconds of video",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What ``who`` (unique among all) may spend in a period. ``name`` is what callers call him.
+
+    ``most`` has an entry for each unit that is limited. ``duration`` and ``anchor`` as in ``periods.period``.
+    """
+
+    who: str
+    name: str
+    most: Mapping[str, float] = field(default_factory=dict)
+    duration: str | None = None
+    anchor: float = 0.0
+
+
+class Pace:
+    """The calls of one key within the last minute, and those under way. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._begun: deque[float] = deque()
+        self._under_way = 0
+
+    def enter(self, rpm: int | None, parallel: int | None, now: float) -> None:
+        """A call begins. Raises ``OverRate`` where it is one too many; such a call does not count."""
+        while self._begun and self._begun[0] <= now - _WINDOW:
+            self._begun.popleft()
+        if parallel is not None and self._under_way >= parallel:
+            raise OverRate(
+                f"This key has {self._under_way} calls under way and may have {parallel} (max_parallel_requests). "
+                "Wait for one of them to end.",
+                retry_after=1,
+            )
+        if rpm is not None and len(self._begun) >= rpm:
+            # When so many have left the window that there is room for one.
+            left = self._begun[len(self._begun) - rpm] + _WINDOW - now if rpm else _WINDOW
+            raise OverRate(f"This key may make {rpm} calls a minute (rpm_limit).", retry_after=left)
+        if rpm is not None:
+            self._begun.append(now)
+        self._under_way += 1
+
+    def leave(self) -> None:
+        """A call has ended."""
+        self._under_way -= 1
+
+    def idle(self, now: float) -> bool:
+        """Whether there is nothing to remember."""
+        return not self._under_way and (not self._begun or self._begun[-1] <= now - _WINDOW)
+
+
+class _Account:
+    """What one has spent since the begin of his period, and what is reserved for the calls under way."""
+
+    def __init__(self) -> None:
+        self.rhythm: tuple[str | None, float] | None = None  # None: not loaded yet
+        self.since = 0.0
+        self.spent = Total()
+        self.reserved = Total()
+        self.settled = Total()  # since this account was made
+        self.written = Total()  # the part of it that is surely in the store
+        self.holds = 0  # calls under way, and spend not written yet
+
+
+class Reservation:
+    """Room for one call, in each of its budgets. Settle it or release it, once; what comes after that does nothing."""
+
+    def __init__(self, limits: Limits, accounts: Sequence[tuple[str, _Account]], expected: Amounts) -> None:
+        self._limits = limits
+        self._accounts = accounts
+        self.expected = expected
+        self._open = True
+        self._booked = 0.0
+
+    async def settle(self, actual: Amounts | None = None) -> None:
+        """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when it returns."""
+        if self._open:
+            given = actual or self.expected
+            known = {unit: getattr(given, unit) for unit in UNITS if getattr(given, unit) is not None}
+            self.release()
+            self._booked = self._limits.now()
+            await self._limits.book(self._accounts, replace(self.expected, **known), self._booked)
+
+    def release(self) -> None:
+        """The call has used nothing."""
+        if self._open:
+            self._open = False
+            for _, account in self._accounts:
+                account.reserved.add(self.expected, -1)
+                account.holds -= 1
+
+    async def take_back(self, booked: Amounts) -> None:
+        """Some of what was settled was not used after all."""
+        await self._limits.book(self._accounts, booked, self._booked, -1)
+
+
+class Limits:
+    """All budgets and paces of one process. Between two looks at ``now`` (epoch seconds) nothing is awaited."""
+
+    def __init__(
+        self,
+        spending: Callable[[], Awaitable[Spending]],
+        now: Callable[[], float] = time.time,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        keep: int = 10_000,
+    ) -> None:
+        self._spending = spending
+        self.now = now
+        self._monotonic = monotonic
+        self._keep = keep
+        self._loading = asyncio.Lock()
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._paces: dict[str, Pace] = {}
+
+    def enter(self, who: str, rpm: int | None, parallel: int | None) -> Callable[[], None]:
+        """A call of ``who`` begins; call what is returned when it has ended. Raises ``OverRate``."""
+        now = self._monotonic()
+        if len(self._paces) >= self._keep:
+            self._paces = {each: pace for each, pace in self._paces.items() if not pace.idle(now)}
+        pace = self._paces.setdefault(who, Pace())
+        pace.enter(rpm, parallel, now)
+        return pace.leave
+
+    async def reserve(self, budgets: Sequence[Budget], expected: Amounts) -> Reservation:
+        """Room for a call in all of ``budgets``, or in none.
+
+        Raises ``OverQuota``, ``InvalidRequest`` where an amount that is limited is unknown, ``StoreError``.
+        """
+        held: list[tuple[str, _Account]] = []
+        try:
+            for budget in budgets:
+                account = await self._load(budget)
+                account.holds += 1
+                held.append((budget.who, account))
+            # From here on nothing is awaited: no other call comes between the look and the reservation.
+            now = self.now()
+            for budget, (_, account) in zip(budgets, held, strict=True):
+                begin, end = period(budget.duration, budget.anchor, now)
+                if begin > account.since:
+                    account.since, account.spent = begin, Total()
+                _check(budget, account, expected, end)
+        except BaseException:
+            for _, account in held:
+                account.holds -= 1
+            raise
+        for who, account in held:
+            account.reserved.add(expected)
+            self._accounts.move_to_end(who)
+        return Reservation(self, held, expected)
+
+    async def book(self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1) -> None:
+        """Write down what was spent (``sign`` -1: what was not, after all) at a moment."""
+        for _, account in accounts:
+            if at >= account.since:
+                account.spent.add(amounts, sign)
+            account.settled.add(amounts, sign)
+            account.holds += 1
+        try:
+            spending = await self._spending()
+            await asyncio.gather(*(spending.add(who, at, amounts, sign) for who, _ in accounts))
+            for _, account in accounts:
+                account.written.add(amounts, sign)
+        finally:
+            for _, account in accounts:
+                account.holds -= 1
+
+    async def _load(self, budget: Budget) -> _Account:
+        """The account, counting from the begin of the budget's period or of an earlier one of the same rhythm."""
+        rhythm = (budget.duration, budget.anchor)
+        if (known := self._accounts.get(budget.who)) is not None and known.rhythm == rhythm:
+            return known
+        async with self._loading:
+            account = self._accounts.get(budget.who) or _Account()
+            if account.rhythm == rhythm:
+                return account
+            since, _ = period(*rhythm, self.now())
+            written = account.written.copy()
+            spent = await (await self._spending()).spent(budget.who, since)
+            # What is being written now may be counted twice for once, never left out.
+            spent.merge(account.settled)
+            spent.merge(written, -1)
+            account.spent, account.since, account.rhythm = spent, since, rhythm
+            self._make_room()
+            self._accounts[budget.who] = account
+            return account
+
+    def _make_room(self) -> None:
+        """Forget whoever was idle longest: the store knows what he has spent."""
+        surplus = len(self._accounts) - self._keep + 1
+        idle = (who for who, account in self._accounts.items() if not account.holds)
+        for who in list(islice(idle, max(0, surplus))):
+            del self._accounts[who]
+
+
+def _check(budget: Budget, account: _Account, expected: Amounts, end: float | None) -> None:
+    for unit, most in budget.most.items():
+        wanted = getattr(expected, unit)
+        if wanted is None:
+            raise _unknown(budget, unit)
+        used = getattr(account.spent, unit) + getattr(account.reserved, unit)
+        # Who wants none of it needs no room for it, whatever others have used.
+        if wanted > 0 and used + wanted > most + _SLACK:
+            renewed = "" if end is None else f" It is renewed at {told(end)}."
+            raise OverQuota(
+                f"{budget.name} may use {most:g} {_WORDS[unit]}; {used:g} of them are used or reserved, and this call "
+                f"needs {wanted:g}.{renewed}"
+            )
+
+
+def _unknown(budget: Budget, unit: str) -> InvalidRequest:
+    if unit == "usd":
+        return InvalidRequest(
+            f"{budget.name} has a budget in money, and this model's price is unknown. Whoever runs this gateway has to "
+            "set a price in its model_info.",
+            param="model",
+            code="price_unknown",
+        )
+    return InvalidRequest(
+        f"{budget.name} has a limit of {_WORDS[unit]}: say how many this call is to make.",
+        param="seconds" if unit.endswith("seconds") else None,
+        code="missing_required_parameter",
+    )

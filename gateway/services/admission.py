@@ -1,0 +1,241 @@
+"""Whether a call may be made at all: the models, the pace and the budgets of whoever makes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+from engines.media import ByteStream
+from gateway.config import LitellmSettings
+from gateway.database import StoreError
+from gateway.errors import Forbidden, Overloaded, Timeout, Unauthorized, UnknownModel
+from gateway.jobs.errors import SubmissionUnknown
+from gateway.keys.amounts import Amounts
+from gateway.keys.key import LIMITS, VirtualKey
+from gateway.keys.limits import Budget, Limits, Reservation
+from gateway.keys.ring import Keyring
+from gateway.record import Cost, Who
+from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest, Usage, VideoRequest
+from providers.base.errors import ProviderError
+
+SLOWEST_SPEECH = 10.0
+"""Characters a second: so many seconds are reserved for a text, and settled when its sound is there."""
+
+ExpectedUsd = Callable[[str, Sequence[TaskRequest]], float | None]
+"""What requests to a model (a name as callers send it) will cost at most, in US dollars. ``None``: nobody knows."""
+
+_log = logging.getLogger(__name__)
+
+
+class Admission:
+    """``admit`` before anybody is asked. ``group`` finds the model_name behind a name, or raises ``UnknownModel``."""
+
+    def __init__(
+        self,
+        ring: Keyring,
+        limits: Limits,
+        settings: LitellmSettings,
+        group: Callable[[str], str],
+        expected_usd: ExpectedUsd = lambda _model, _requests: None,
+    ) -> None:
+        self._ring = ring
+        self._limits = limits
+        self._settings = settings
+        self._group = group
+        self._expected_usd = expected_usd
+
+    def enter(self, who: Who) -> Callable[[], None]:
+        """A call begins, of whatever kind; call what is returned when it has ended. Raises ``OverRate``."""
+        key = self._key(who)
+        if key is None or (key.rpm_limit is None and key.max_parallel_requests is None):
+            return _nothing
+        return self._limits.enter(key.token, key.rpm_limit, key.max_parallel_requests)
+
+    def may_use(self, who: Who, model: str) -> bool:
+        """Whether ``model`` is one of those that the key may use. It need not exist."""
+        key = self._key(who)
+        if key is None or not key.models:
+            return True
+        names = [model]
+        with suppress(UnknownModel):
+            names.append(self._group(model))
+        return key.may_use(*names)
+
+    def check_model(self, who: Who, model: str) -> None:
+        """Raise ``Forbidden`` where the key may not use ``model``."""
+        if not self.may_use(who, model):
+            raise Forbidden(
+                f"This key may not use the model '{model[:200]}'. GET /v1/models lists those that it may use.",
+                param="model",
+                code="key_model_access_denied",
+            )
+
+    async def admit(self, who: Who, model: str, requests: Sequence[TaskRequest]) -> Admitted:
+        """Room in every budget for ``requests``, which are one call for ``model``.
+
+        Raises ``Forbidden``, ``OverQuota``, ``InvalidRequest`` where an amount that is limited cannot be known
+        before the call, and ``Overloaded`` where the budgets cannot be read.
+        """
+        self.check_model(who, model)
+        budgets = self._budgets(who)
+        if not budgets:
+            return Admitted(None)
+        try:
+            return Admitted(await self._limits.reserve(budgets, self._expected(model, requests)))
+        except StoreError as error:
+            _log.error("budgets cannot be read: %s", error)
+            raise Overloaded("The budgets cannot be read now; try again.", code="budgets_unavailable") from error
+
+    def _expected(self, model: str, requests: Sequence[TaskRequest]) -> Amounts:
+        return Amounts(
+            usd=self._expected_usd(model, requests),
+            characters=sum(len(each.text) for each in requests if isinstance(each, SpeechRequest)),
+            audio_seconds=sum(
+                len(each.text) / SLOWEST_SPEECH / each.speed for each in requests if isinstance(each, SpeechRequest)
+            ),
+            images=sum(isinstance(each, ImageRequest) for each in requests),
+            video_seconds=_sum([each.seconds for each in requests if isinstance(each, VideoRequest)]),
+        )
+
+    def _key(self, who: Who) -> VirtualKey | None:
+        if not who.key:
+            return None
+        key = self._ring.find(who.key)
+        if key is None:  # deleted since it was let in
+            raise Unauthorized("This key no longer exists.")
+        return key
+
+    def _budgets(self, who: Who) -> list[Budget]:
+        """Of the key (though it may be without limits: what it spends is counted), of the end user, of all."""
+        settings, found = self._settings, []
+        if (key := self._key(who)) is not None:
+            found.append(budget_of(key))
+        if settings.max_end_user_budget is not None and who.end_user:
+            most = {"usd": settings.max_end_user_budget}
+            found.append(Budget(f"user:{who.end_user}", f"The end user '{who.end_user}'", most))
+        if settings.max_budget is not None:
+            most = {"usd": settings.max_budget}
+            found.append(Budget("all", "This gateway as a whole", most, settings.budget_duration))
+        return found
+
+
+def budget_of(key: VirtualKey) -> Budget:
+    """What a key may spend."""
+    limits = {unit: getattr(key, name) for unit, name in LIMITS.items() if getattr(key, name) is not None}
+    return Budget(key.token, "This key", limits, key.budget_duration, key.created_at)
+
+
+class Admitted:
+    """A call that may be made. As a context: settled at its end, released where the call failed for certain.
+
+    What may have been paid counts: a call whose caller has gone, or whose outcome is unknown, is settled in full.
+    """
+
+    def __init__(self, reservation: Reservation | None) -> None:
+        self._reservation = reservation
+        self._carried = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether anybody's budget is touched."""
+        return self._reservation is not None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            if not self._carried:
+                await self.settle()
+        elif isinstance(error, asyncio.CancelledError | Timeout | SubmissionUnknown) or (
+            isinstance(error, ProviderError) and error.sent == "maybe"
+        ):
+            await self.settle()
+        else:
+            self.release()
+
+    def release(self) -> None:
+        """Nothing was used."""
+        if self._reservation is not None:
+            self._reservation.release()
+
+    async def settle(self, actual: Amounts | None = None) -> None:
+        """Book what was used: ``actual``, or what was expected where that is unknown. Twice is harmless."""
+        if self._reservation is not None:
+            with _logged():
+                await asyncio.shield(self._reservation.settle(actual))
+
+    async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
+        """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
+
+        What costs nobody knows stays booked as expected.
+        """
+        if self._reservation is not None:
+            expected = self._reservation.expected
+            names = () if used else ("characters", "audio_seconds", "images", "video_seconds")
+            back = {name: (getattr(expected, name) or 0.0) * part for name in names}
+            if cost is not None and expected.usd is not None:
+                back["usd"] = expected.usd * part - cost.usd
+            if any(back.values()):
+                with _logged():
+                    await asyncio.shield(self._reservation.take_back(Amounts(**back)))
+
+    def carry(self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None]) -> ByteStream:
+        """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that."""
+        if self._reservation is None:
+            return chunks
+        self._carried = True
+        return _Metered(chunks, usage, cost, self)
+
+
+class _Metered:
+    def __init__(self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], admitted: Admitted) -> None:
+        self._chunks = chunks
+        self._usage = usage
+        self._cost = cost
+        self._admitted = admitted
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            await self._settle()
+            raise
+
+    async def aclose(self) -> None:
+        try:
+            await self._chunks.aclose()
+        finally:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        seconds, cost = self._usage.audio_seconds, self._cost()
+        usd = None if cost is None else cost.usd
+        await self._admitted.settle(Amounts(usd=usd, characters=None, audio_seconds=seconds, images=None))
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """The media are there: that they could not be booked is for whoever runs this, not for the caller."""
+    try:
+        yield
+    except StoreError as error:
+        _log.error("what a call has used could not be booked: %s", error)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _sum(numbers: Sequence[float | None]) -> float | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
