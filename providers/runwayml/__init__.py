@@ -223,8 +223,10 @@ def _refused(reply: Reply, makes: Collection[str]) -> errors.ProviderError:
     if isinstance(path, list) and path and isinstance(told, errors.Refused):
         names = _PARAMS | {"promptText": "input"} if "speech" in makes else _PARAMS
         told.param = names.get(str(path[0]), path[0] if isinstance(path[0], str) else None)
-    if reply.status == 504:
-        told.sent = "maybe"  # something in front of Runway gave up waiting for it
+    if reply.status in (500, 504):
+        # It broke at the request, or something in front of it gave up waiting. Runway documents 502 and 503 as load
+        # shedding, to be tried again.
+        told.sent = "maybe"
     return told
 
 
