@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from gateway.api.auth import KeyCheck
-from gateway.api.catalog import CatalogRoutes
+from gateway.api.catalog import CatalogRoutes, RequireKey
 from gateway.api.errors import error_body, error_headers
 from gateway.api.fastlane import Fastlane, FastRoute
 from gateway.api.health import lay_health
 from gateway.api.images import ImageRoutes
 from gateway.api.keys import KeyRoutes
 from gateway.api.media import Links, lay_media
+from gateway.api.models import ModelRoutes
 from gateway.api.openapi import (
     describe,
     edit_operation,
@@ -49,6 +50,17 @@ class _House:
     """What is open while the application runs."""
 
     services: Services | None = None
+
+    def open(self, services: Services) -> None:
+        self.services = services
+        services.catalog.warm()
+        services.catalog.announce()
+        services.health.start()
+
+    def lay_lists(self, app: FastAPI, require_key: RequireKey, general: GeneralSettings) -> None:
+        lists = CatalogRoutes(lambda: self.opened().catalog, self.may_use, int(time.time()))
+        lists.lay(app, require_key, general.public_routes)
+        ModelRoutes(lambda: self.opened().catalog, lambda: self.opened().health, self.may_use).lay(app, require_key)
 
     def opened(self) -> Services:
         assert self.services is not None, "the application's lifespan has not begun"
@@ -94,9 +106,7 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with open_services(config, data_folder(config.general)) as services:
-            house.services = services
-            services.catalog.warm()
-            services.catalog.announce()
+            house.open(services)
             yield
             house.services = None
 
@@ -123,8 +133,7 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
     ]
     lane = Fastlane(app, fast, keys, house.keep, house.enter)
     lay_health(app, house.catalog, lambda: lane.draining, keys)
-    routes = CatalogRoutes(lambda: house.opened().catalog, house.may_use, int(time.time()))
-    routes.lay(app, require_key, general.public_routes)
+    house.lay_lists(app, require_key, general)
     videos.lay(app, require_key)
     lay_spend(app, require_admin, lambda: house.opened().book)
     KeyRoutes(lambda: house.opened().keys).lay(app, require_key, require_admin)

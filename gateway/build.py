@@ -13,7 +13,7 @@ from pathlib import Path
 from engines.codec import Codec
 from gateway.blobs.files import FileBlobs
 from gateway.blobs.memory import MemoryBlobs
-from gateway.blobs.store import BlobStore
+from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config, GeneralSettings
 from gateway.data import DataFolder, DataFolderError
 from gateway.database import StoreError
@@ -32,9 +32,11 @@ from gateway.ledger.book import Book
 from gateway.ledger.store import SqliteLedger
 from gateway.services.admission import Admission
 from gateway.services.asking import Asker
+from gateway.services.caching import SpeechCache, digests
 from gateway.services.catalog import Catalog
 from gateway.services.deployments import Deployment, expected_usd, open_deployments, routes, rules
 from gateway.services.guards import Guards
+from gateway.services.health import Health
 from gateway.services.images import ImageService
 from gateway.services.keeping import keeper
 from gateway.services.keys import KeyService
@@ -63,6 +65,7 @@ class Services:
     ring: Keyring
     admission: Admission
     keys: KeyService
+    health: Health
 
 
 @asynccontextmanager
@@ -83,6 +86,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         store, blobs, secret = await rooms.storage() if tasked and data else _kept_nowhere()
         book = await rooms.book(config.general)
         ring = await _ring(config, rooms, stack)
+        cache = await _cache(config, deployments, rooms, stack)
         wire = resources.shared(Wire, Wire)
         keep = keeper(blobs, wire, config.general.egress_allow)
         jobs = await _jobs(config, deployments, (store, book), keep, stack)
@@ -98,9 +102,11 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         guards = Guards(config.guardrails)
         stack.callback(guards.close)
         await guards.load()
+        health = Health(deployments, config.general)
+        stack.push_async_callback(health.close)
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
         yield Services(
-            SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params),
+            SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params, cache=cache),
             ImageService(tasks, guards),
             VideoService(tasks, guards),
             Catalog(deployments, table, listed),
@@ -110,6 +116,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             ring,
             admission,
             KeyService(ring, _master(config)),
+            health,
         )
 
 
@@ -138,6 +145,14 @@ class Rooms:
         book = Book(store, settings.maximum_spend_logs_retention_period)
         self._stack.push_async_callback(book.close)
         return book
+
+    async def cache(self) -> tuple[BlobStore, list[Blob]]:
+        """Where answers are kept, and those that are. Raises ``DataFolderError``."""
+        if self._folder is None:
+            return MemoryBlobs(), []
+        await self._take()
+        blobs = FileBlobs(self._folder.cache)
+        return blobs, await asyncio.to_thread(blobs.tidy)
 
     async def have_keys(self) -> bool:
         """Whether somebody has made keys here. In a folder that may not be looked into there are none."""
@@ -180,6 +195,19 @@ async def _ring(config: Config, rooms: Rooms, stack: AsyncExitStack) -> Keyring:
 def _master(config: Config) -> str | None:
     key = config.general.master_key
     return None if key is None else token_of(key.get_secret_value())
+
+
+async def _cache(
+    config: Config, deployments: list[Deployment], rooms: Rooms, stack: AsyncExitStack
+) -> SpeechCache | None:
+    """The cache of speech, where it is on."""
+    settings = config.litellm.cache
+    if settings is None:
+        return None
+    blobs, known = await rooms.cache() if settings.type == "disk" else (MemoryBlobs(), [])
+    cache = SpeechCache(blobs, settings, digests(deployments, config, settings), known)
+    stack.push_async_callback(cache.close)
+    return cache
 
 
 async def _jobs(

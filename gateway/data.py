@@ -15,7 +15,7 @@ class DataFolderError(Exception):
 
 
 class DataFolder:
-    """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``outbox/``, ``lock`` and ``secret``.
+    """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``cache/``, ``outbox/``, ``lock``, ``secret``.
 
     The last signs the addresses of outputs.
     """
@@ -48,6 +48,11 @@ class DataFolder:
     def outbox(self) -> Path:
         """The folder of events that are still to be told."""
         return self.path / "outbox"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of kept answers."""
+        return self.path / "cache"
 
     def open(self) -> bytes:
         """Make the folder, take its lock, and return the secret. Blocks on the disk; raises ``DataFolderError``."""

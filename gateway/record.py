@@ -85,10 +85,11 @@ class Record:
 
     ``model`` is the name that was asked for; ``group``, ``deployment`` and ``provider`` are what answered. ``batch``
     joins it to its jobs; ``guardrails`` are those that looked at its texts; ``joined``: it is a client's retry, which
-    another record has paid for. ``queued`` is seconds until a deployment was first asked, ``first_byte`` until the
-    first byte of the body was sent. ``status`` is 0 where no answer had begun; ``code`` is that of its error, or
-    ``client_gone``; ``outcome`` says the same in words, for the log. ``fallbacks`` counts the other groups that were
-    asked. ``row`` is the ledger's own name for it, since clients choose ``id``; ``media``: the ledger keeps it.
+    another record has paid for; ``cached``: nobody was asked, the answer was kept from an earlier call. ``queued`` is
+    seconds until a deployment was first asked, ``first_byte`` until the first byte of the body was sent. ``status`` is
+    0 where no answer had begun; ``code`` is that of its error, or ``client_gone``; ``outcome`` says the same in words,
+    for the log. ``fallbacks`` counts the other groups that were asked. ``row`` is the ledger's own name for it, since
+    clients choose ``id``; ``media``: the ledger keeps it.
 
     ``costs`` are those of attempts that failed, ``charges`` those of tasks by their jobs. A stream has a ``price`` and
     a ``usage`` that its provider counts up.
@@ -107,6 +108,7 @@ class Record:
     batch: str = ""
     guardrails: tuple[str, ...] = ()
     joined: bool = False
+    cached: bool = False
     attempts: list[Attempt] = field(default_factory=list)
     fallbacks: int = 0
     used: Used = field(default_factory=Used)

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway.config import GeneralSettings
+from gateway.config.cache import CacheSettings
 from gateway.config.content_filter import ContentFilterSettings
 from gateway.config.guardrails import LengthSettings, PiiSettings
 from gateway.config.model import LitellmSettings, RouterSettings
@@ -18,7 +19,7 @@ from providers.base import registry
 ROOT = Path(__file__).parent.parent
 
 
-ROUTING = [key for shape in (RoutingKeys, StrategyArgs, DeploymentKeys) for key in shape.model_fields]
+ROUTING = [key for shape in (RoutingKeys, StrategyArgs, DeploymentKeys, CacheSettings) for key in shape.model_fields]
 
 
 @pytest.mark.parametrize(

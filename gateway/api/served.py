@@ -11,7 +11,10 @@ from gateway.services.served import Served
 
 
 def served_headers(served: Served) -> list[Header]:
-    """``x-media-gateway-model``, ``-provider``, and ``-fallback``, ``-dropped-params``, ``-adjusted-params``."""
+    """``x-media-gateway-model``, ``-provider``, and ``-fallback``, ``-dropped-params``, ``-adjusted-params``.
+
+    With a cache also ``-cache``, and ``x-litellm-cache-key`` where the answer is kept.
+    """
     headers = [(b"x-media-gateway-model", served.model), (b"x-media-gateway-provider", served.provider)]
     if served.stands_in_for is not None:
         headers.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
@@ -20,6 +23,10 @@ def served_headers(served: Served) -> list[Header]:
     if served.adjusted:
         told = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
         headers.append((b"x-media-gateway-adjusted-params", told))
+    if served.cache:
+        headers.append((b"x-media-gateway-cache", served.cache))
+    if served.cache_key:
+        headers.append((b"x-litellm-cache-key", served.cache_key))
     return [(name, plain(value)) for name, value in headers]
 
 

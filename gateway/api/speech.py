@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
@@ -19,6 +20,7 @@ from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.config import GeneralSettings
 from gateway.ledger.row import own_cost
+from gateway.policy.caching import CacheWishes
 from gateway.services.speech import Speech, SpeechService, tokens
 from providers.base.contract import SpeechRequest
 from providers.base.errors import ProviderError
@@ -47,6 +49,23 @@ Voice = Annotated[
 ]
 
 
+class CacheControl(BaseModel):
+    """LiteLLM's ``cache`` of a call: for the gateway, never for a provider. Times are seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    no_cache: bool = Field(default=False, alias="no-cache", description="Take nothing that is kept.")
+    no_store: bool = Field(default=False, alias="no-store", description="Keep nothing of this call.")
+    use_cache: bool = Field(default=False, alias="use-cache", description="For `mode: default_off`.")
+    ttl: float | None = Field(None, gt=0, description="How long to keep it.")
+    s_maxage: float | None = Field(None, ge=0, alias="s-maxage", description="How old what is kept may be.")
+    namespace: str = Field("", max_length=256, description="Share answers only with calls of the same.")
+
+    def wishes(self) -> CacheWishes:
+        """The same in the policy's words."""
+        return CacheWishes(self.no_cache, self.no_store, self.use_cache, self.ttl, self.s_maxage, self.namespace)
+
+
 class SpeechBody(BaseModel):
     """The JSON body. Fields that OpenAI does not know go to the provider, which refuses what it cannot honour."""
 
@@ -64,6 +83,7 @@ class SpeechBody(BaseModel):
     speed: Annotated[float, Field(strict=True, ge=0.25, le=4.0)] | None = Field(None, description="Default: 1.")
     stream_format: Literal["audio", "sse"] | None = Field(None, description="Default: audio.")
     guardrails: Guardrails = None
+    cache: CacheControl | None = Field(None, description="What to do with the cache, where there is one.")
 
     @field_validator("input")
     @classmethod
@@ -99,6 +119,8 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
         call.record.kind, call.record.model = "speech", body.model
         async with while_connected(call):
             who = caller(keys, call, raw, body)
+            if body.cache is not None:
+                who = replace(who, cache=body.cache.wishes())
             speech = await service().speak(body.model, body.request(), who)
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)

@@ -80,6 +80,19 @@ class FileBlobs:
         for each in (path.with_suffix(".json"), path):
             await asyncio.to_thread(each.unlink, missing_ok=True)
 
+    def tidy(self) -> list[Blob]:
+        """Every blob, the oldest first; what is left of broken-off puts is removed. Blocks; nobody may be putting."""
+        found = []
+        for path in [*self._folder.glob("*/*")]:
+            note = path.with_suffix(".json")
+            if path.suffix == ".part" or not note.exists() or not path.with_suffix("").exists():
+                path.unlink()
+            elif not path.suffix:
+                known = json.loads(note.read_text())
+                blob = Blob(path.name, known["size"], known["media_type"], known["digest"])
+                found.append((note.stat().st_mtime_ns, blob))
+        return [blob for _, blob in sorted(found, key=lambda each: each[0])]
+
     def _path(self, key: str) -> Path:
         if not key.replace("_", "").isalnum() or not key.isascii():
             raise ValueError("not a key of ours")

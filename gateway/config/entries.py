@@ -78,6 +78,8 @@ class _Info(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=256), BeforeValidator(_number_as_text)] | None = None
     mode: Annotated[str, AfterValidator(_known_mode)] | None = None
     base_model: str | None = None
+    health_check_timeout: Annotated[float, Field(gt=0, le=600)] | None = None
+    disable_background_health_check: bool | None = None
 
 
 class _Chosen(NamedTuple):

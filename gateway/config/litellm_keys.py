@@ -195,6 +195,17 @@ LITELLM = ROUTER | frozenset(
     """.split()
 )
 
+# litellm_settings.cache_params: the types of caches, and what each takes.
+CACHE_TYPES = frozenset("azure-blob gcs qdrant-semantic redis redis-semantic s3 valkey-semantic".split())
+
+CACHE_PARAMS = frozenset(
+    """
+    default_in_memory_ttl default_in_redis_ttl disk_cache_dir host max_connections password port redis_flush_size
+    redis_startup_nodes sentinel_nodes sentinel_password service_name similarity_threshold socket_timeout ssl url
+    username
+    """.split()
+)
+
 # guardrails[]: the entry, and litellm_params whatever the kind of guard.
 GUARDRAIL = frozenset("guardrail_id guardrail_info".split())
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, SecretStr
 
+from gateway.config.cache import CacheSettings
 from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
 from gateway.config.routing import DeploymentKeys, RoutingKeys
@@ -115,6 +116,9 @@ class GeneralSettings(BaseModel):
     maximum_spend_logs_retention_period: Annotated[float, BeforeValidator(_duration)] | None = None
     litellm_key_header_name: Annotated[str, AfterValidator(_header)] | None = None
     user_header_name: Annotated[str, AfterValidator(_header)] | None = None
+    background_health_checks: bool = False
+    health_check_interval: Positive = 300.0
+    health_check_concurrency: Annotated[int, Field(ge=1)] = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,16 @@ class RouterSettings:
 
 @dataclass(frozen=True, slots=True)
 class LitellmSettings:
-    """``litellm_settings`` as written. Budgets are US dollars: of the whole gateway a period, and of each end user."""
+    """``litellm_settings`` as written. Budgets are US dollars: of the whole gateway a period, and of each end user.
+
+    ``cache`` are its ``cache_params``, where it is on.
+    """
 
     fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
     default_fallbacks: tuple[str, ...] = ()
     drop_params: bool = False
     content_policy_fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    cache: CacheSettings | None = None
     max_budget: float | None = None
     budget_duration: str | None = None
     max_end_user_budget: float | None = None

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 
 from gateway.config import litellm_keys
+from gateway.config.cache import read_cache
 from gateway.config.model import GeneralSettings, LitellmSettings, RouterSettings
 from gateway.config.problems import Place
 from gateway.config.reading import Reading
@@ -121,8 +122,8 @@ def read_router(reading: Reading, data: Any) -> RouterSettings:
 def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
     """``litellm_settings``; what is wrong in them is reported and left out."""
     place = ("litellm_settings",)
-    acted = ("fallbacks", "content_policy_fallbacks", *names_of(_Defaults), *names_of(_Flags), *names_of(_Budgets))
-    acted = (*acted, *LITELLM_KEYS)
+    own = ("fallbacks", "content_policy_fallbacks", "cache", "cache_params")
+    acted = (*own, *names_of(_Defaults), *names_of(_Flags), *names_of(_Budgets), *LITELLM_KEYS)
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.LITELLM)
     found = reading.part(_Names, place, written) or _Names()
     return LitellmSettings(
@@ -130,6 +131,7 @@ def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
         (reading.part(_Defaults, place, written) or _Defaults()).default_fallbacks,
         (reading.part(_Flags, place, written) or _Flags()).drop_params,
         _fallbacks(reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks),
+        read_cache(reading, written),
         **dict(reading.part(_Budgets, place, written) or _Budgets()),
     )
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from gateway.policy.attempts import Wishes
+from gateway.policy.caching import CacheWishes
 from gateway.record import Record
 
 JOIN_SECONDS = 600
@@ -20,8 +21,8 @@ KEY_SECONDS = 24 * 3600
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
     are the call; ``key`` is its ``Idempotency-Key``. ``retry``: an earlier try of it may exist. ``guardrails`` are
-    the guards it asks for, ``wishes`` how it shall be answered; ``dry_run``: only its price is asked for. What becomes
-    of it is written into ``record``."""
+    the guards it asks for, ``wishes`` how it shall be answered; ``dry_run``: only its price is asked for; ``cache``:
+    what it says of the cache. What becomes of it is written into ``record``."""
 
     owner: str = ""
     route: str = ""
@@ -32,6 +33,7 @@ class Caller:
     dry_run: bool = False
     record: Record = field(default_factory=lambda: Record("", ""))
     wishes: Wishes = field(default_factory=Wishes)
+    cache: CacheWishes = field(default_factory=CacheWishes)
 
     @property
     def fingerprint(self) -> str:

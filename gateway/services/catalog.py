@@ -49,6 +49,14 @@ class Catalog:
             of = self._listed[routes.group(target)]
             self._listed[alias] = Listed(alias, of.provider, of.mode, of.id)
 
+    def deployments(self) -> Sequence[Deployment]:
+        """Every deployment, in the order of the config."""
+        return self._deployments
+
+    def group(self, model: str) -> str:
+        """The group behind a model name. Raises ``UnknownModel``."""
+        return self._routes.group(model)
+
     def models(self, making: str | None = None) -> list[Listed]:
         """Every model name and alias in the order of the config, or those of one mode."""
         return [listed for listed in self._listed.values() if making in (None, listed.mode)]

@@ -11,7 +11,8 @@ class Served:
     """``stands_in_for`` and ``reason`` are set where it is not the model asked for.
 
     ``dropped`` are the parameters that were left out, ``adjusted`` those that are served with another value.
-    ``deployment`` is the key of the one that answered.
+    ``deployment`` is the key of the one that answered. ``cache`` is ``hit`` or ``miss`` where there is one, and
+    ``cache_key`` what the answer is kept under.
     """
 
     model: str
@@ -21,3 +22,5 @@ class Served:
     dropped: tuple[str, ...] = ()
     adjusted: Mapping[str, str] = field(default_factory=dict)
     deployment: str = ""
+    cache: str = ""
+    cache_key: str = ""

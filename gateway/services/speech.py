@@ -13,10 +13,12 @@ from engines.codec import Codec, CodecError
 from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
-from gateway.ledger.cost import expected, failed, maybe
+from gateway.ledger.cost import expected, failed, maybe, with_usage
 from gateway.ledger.quote import quoted
 from gateway.ledger.row import cost_by_now
+from gateway.record import Used
 from gateway.services.asking import Asker, Turn
+from gateway.services.caching import SpeechCache
 from gateway.services.caller import Caller
 from gateway.services.guards import Guards
 from gateway.services.options import without
@@ -53,12 +55,14 @@ class SpeechService:
         guards: Guards,
         *,
         drop_params: bool = False,
+        cache: SpeechCache | None = None,
     ) -> None:
         self._asker = asker
         self._codec = codec
         self._tasks = tasks
         self._guards = guards
         self._drop_params = drop_params
+        self._cache = cache
 
     async def speak(self, model: str, request: SpeechRequest, caller: Caller | None = None) -> Speech:
         """The first deployment of ``model`` that starts to speak.
@@ -76,10 +80,33 @@ class SpeechService:
             if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
                 admitted.release()
                 return await self._from_tasks(joined, request)
-            about = (caller.record, caller.wishes)
-            speech = await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
+            if self._cache is None or caller.dry_run:
+                speech = await self._made(model, request, caller)
+            else:
+                speech = await self._cached(self._cache, model, request, caller)
             speech.chunks = admitted.carry(speech.chunks, speech.usage, lambda: cost_by_now(caller.record))
             return speech
+
+    async def _cached(self, cache: SpeechCache, model: str, request: SpeechRequest, caller: Caller) -> Speech:
+        """From the cache, or made and kept there."""
+        fleet = self._asker.fleet
+        group = fleet.routes.group(model)
+        tags = caller.wishes.tags if fleet.rules.tagged else frozenset()  # they pick who answers
+        place = cache.place((group, *sorted(tags)), request, caller.cache)
+        if place is None:
+            return await self._made(model, request, caller)
+        if (kept := await cache.find(place)) is not None:
+            caller.record.cached = True
+            caller.record.used = with_usage(Used(characters=len(request.text)), kept.usage)
+            caller.record.served_by(kept.served.model, kept.served.deployment, kept.served.provider)
+            return Speech(AudioSpec(request.format, SAMPLE_RATE), kept.chunks, kept.usage, kept.served)
+        speech = await self._made(model, request, caller)
+        speech.chunks, speech.served = cache.keep(place, speech.chunks, speech.usage, speech.served)
+        return speech
+
+    async def _made(self, model: str, request: SpeechRequest, caller: Caller) -> Speech:
+        about = (caller.record, caller.wishes)
+        return await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
 
     async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
         candidate = turn.candidate

@@ -129,6 +129,17 @@ class Checked(Protocol):
 
 
 @runtime_checkable
+class Probed(Protocol):
+    """A model of which can be told, at no cost, whether it would answer now."""
+
+    async def probe(self) -> Readiness:
+        """Ask whoever must be asked; nothing is made and nothing is charged.
+
+        ``detail`` is for whoever runs the server. Raises the ``ProviderError`` that a call would end with.
+        """
+
+
+@runtime_checkable
 class SpeechProvider(Provider, Protocol):
     """A model that speaks."""
 

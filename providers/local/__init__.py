@@ -110,6 +110,10 @@ class _Local:
         """What the engine's thread has found so far."""
         return Readiness(self._resident.state, self._resident.detail)
 
+    async def probe(self) -> Readiness:
+        """The same: there is nobody else to ask."""
+        return self.readiness()
+
     def warm(self) -> None:
         """Begin loading the model."""
         self._resident.warm()

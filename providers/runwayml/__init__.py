@@ -101,6 +101,19 @@ class Runway:
     def warm(self) -> None:
         """Nothing to load."""
 
+    async def probe(self) -> Readiness:
+        """The account's balance: free to ask for, and only with a key that is good."""
+        reply = await self._call("GET", "/v1/organization")
+        if not reply.ok:
+            raise _refused(reply, self.makes)
+        found = reply.json()
+        credit = found.get("creditBalance") if isinstance(found, dict) else None
+        if not isinstance(credit, int | float):
+            raise errors.BadAnswer(f"{_NAME} answered with something that is no account.", sent="yes")
+        if credit <= 0:
+            raise errors.OutOfCredits(f"The account at {_NAME} is out of credits.", sent="yes")
+        return Readiness("ready", f"{credit:,} credits are left.")
+
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         """Raise what Runway would refuse; returns what it would make otherwise than asked."""
         return create(self._model, request).adjusted

@@ -124,6 +124,10 @@ class Sandbox:
         """Always ready."""
         return Readiness("ready")
 
+    async def probe(self) -> Readiness:
+        """Always ready."""
+        return self.readiness()
+
     def warm(self) -> None:
         """Nothing to load."""
 

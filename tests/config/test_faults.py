@@ -103,7 +103,7 @@ FAULTS = [
         41,
         "model_list[4].model_info.colour",
         "unknown key",
-        "keys here: allowed_fails, allowed_fails_policy, base_model, cooldown_time, id, input_cost_per_character",
+        "keys here: allowed_fails, allowed_fails_policy, base_model, cooldown_time, disable_background_health_check, health",
     ),
     (43, "model_list[5].model_name", "the key model_name stands twice", "it stands on line 42 already: take one out"),
     (

@@ -60,6 +60,9 @@ def test_smallest_file_has_the_defaults() -> None:
         "maximum_spend_logs_retention_period": None,
         "litellm_key_header_name": None,
         "user_header_name": None,
+        "background_health_checks": False,
+        "health_check_interval": 300.0,
+        "health_check_concurrency": 10,
         "public_routes": (),
         "mp3_bitrate": 96_000,
     }
@@ -112,11 +115,14 @@ def test_each_key_that_does_nothing_is_warned_of_once(config: Config) -> None:
         (24, "model_list[0].model_info.access_groups"),
         (34, "credential_list"),
         (39, "router_settings.redis_password"),
-        (48, "litellm_settings.cache"),
-        (49, "litellm_settings.cache_params"),
+        (49, "litellm_settings.cache_params.type"),
         (55, "general_settings.database_url"),
     ]
-    assert {(w.severity, w.message) for w in config.warnings} == {("warning", "known to LiteLLM, not acted on here")}
+    known = "known to LiteLLM, not acted on here"
+    assert {(w.severity, w.message) for w in config.warnings} == {
+        ("warning", known),
+        ("warning", f"the cache is off: redis is {known}"),
+    }
 
 
 def test_no_secret_in_any_text(config: Config) -> None:

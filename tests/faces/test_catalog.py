@@ -76,6 +76,7 @@ def test_the_schema_is_true(espeak_server: Running) -> None:
     assert body["required"] == ["model", "input"]
     assert set(body["properties"]) == {
         "model", "input", "voice", "instructions", "response_format", "speed", "stream_format", "guardrails",
+        "cache",
     }  # fmt: skip
     assert body["properties"]["input"]["maxLength"] == 4096
     assert "audio/mpeg" in operation["responses"]["200"]["content"]

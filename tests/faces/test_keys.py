@@ -118,11 +118,14 @@ USER_ROUTES = [
     ("GET", "/v1/videos/characters/x", None, 404, 404, 404),
     ("GET", "/v1/models", None, 200, 200, 200),
     ("GET", "/v1/models/espeak", None, 200, 200, 200),
+    ("GET", "/v1/model/info", None, 200, 200, 200),
+    ("GET", "/v1/model_group/info", None, 200, 200, 200),
     ("GET", "/v1/audio/voices", None, 200, 200, 200),
     ("GET", "/v1/audio/models", None, 200, 200, 200),
     ("GET", "/key/info", None, 200, 200, 400),
 ]
 ADMIN_ROUTES = [
+    ("GET", "/health", None, 403, 403, 200),
     ("GET", "/spend/logs", None, 403, 403, 200),
     ("GET", "/spend/keys", None, 403, 403, 200),
     ("GET", "/spend/users", None, 403, 403, 200),

@@ -1,7 +1,7 @@
 """RunwayML's API on a real socket: strict checks, tasks that take time, signed outputs, a ledger of what was billed.
 
     with Runway(seconds=60) as runway:           # runway.base, runway.key
-        runway.next(DAILY_LIMIT)                 # the next create; where="poll" | "delete" | "download" for those
+        runway.next(DAILY_LIMIT)                 # the next create; where="poll" | "delete" | "download" | "account" for those
         runway.next(fails("SAFETY.INPUT.TEXT"))  # how the next task that is made will go
         runway.advance(60)                       # its clock, for all tasks
         ... runway.ledger, runway.deleted, runway.requests, runway.fast_polls(5.0)
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from aiohttp import web
 
@@ -36,7 +36,8 @@ from tests.upstreams.runway_rules import MODELS, Json, credits_for, validate
 KEY = "key_" + "0123456789abcdef" * 8
 VERSION = "2024-11-06"
 DOCS = "https://docs.example.test/api"
-Where = Literal["create", "poll", "delete", "download"]
+Where = Literal["create", "poll", "delete", "download", "account"]
+PLACES = get_args(Where)
 
 
 # What may go wrong, and how a task may go.
@@ -192,11 +193,12 @@ class Runway:
     """The server, on a thread of its own. ``key=None`` lets every key of the right form in; ``seconds`` a task takes.
 
     ``ledger`` has what was billed: id, endpoint, model, body, key, credits. ``polls``: when each task was asked after.
-    ``deleted``: the status each task had when it was deleted.
+    ``deleted``: the status each task had when it was deleted. ``balance``: the credits that the account says it has.
     """
 
     def __init__(self, *, key: str | None = KEY, seconds: float = 0.05) -> None:
         self.key, self.seconds, self.base = key, seconds, ""
+        self.balance = 12_000
         self.ledger: list[Json] = []
         self.requests: list[Asked] = []
         self.polls: dict[str, list[float]] = defaultdict(list)
@@ -205,7 +207,7 @@ class Runway:
         self._ahead = 0.0
         self._signatures: set[str] = set()
         self._plans: deque[Plan] = deque()
-        self._faults: dict[Where, deque[Fault]] = {each: deque() for each in ("create", "poll", "delete", "download")}
+        self._faults: dict[Where, deque[Fault]] = {each: deque() for each in PLACES}
 
     def next(self, what: Fault | Plan, where: Where = "create") -> None:
         """A fault for the next request of its kind, or a plan for the next task made; several wait in line."""
@@ -246,6 +248,7 @@ class Runway:
             app.router.add_post(endpoint, self._route("create", self._create))
         app.router.add_get("/v1/tasks/{id}", self._route("poll", self._poll), allow_head=False)
         app.router.add_delete("/v1/tasks/{id}", self._route("delete", self._delete))
+        app.router.add_get("/v1/organization", self._route("account", self._account), allow_head=False)
         app.router.add_get("/out/{id}/{name}", self._route("download", self._download))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -317,6 +320,12 @@ class Runway:
             return web.json_response({"error": "Could not find Task"}, status=404)
         self.deleted[task.id] = task.status(self._now())[0]
         return web.Response(status=204)
+
+    async def _account(self, _: web.Request) -> web.Response:
+        limits = {"maxConcurrentGenerations": 1, "maxDailyGenerations": None}
+        tier = {"maxMonthlyCreditSpend": 10_000, "models": {"gen4_turbo": limits}}
+        usage = {"models": {"gen4_turbo": {"dailyGenerations": 3}}}
+        return web.json_response({"creditBalance": self.balance, "tier": tier, "usage": usage})
 
     async def _download(self, request: web.Request) -> web.Response:
         if "Authorization" in request.headers or request.query.get("_jwt") not in self._signatures:

@@ -443,3 +443,13 @@ def test_faults_of_the_other_requests(runway: Runway, client: RunwayML) -> None:
     assert fetch(output)[0]
     assert not runway.deleted
     assert len(runway.polls[task]) == 3
+
+
+def test_the_account(quick: Runway, patient: RunwayML) -> None:
+    quick.balance = 7
+    found = patient.organization.retrieve()
+    assert found.credit_balance == 7
+    assert found.usage.models["gen4_turbo"].daily_generations == 3
+    stranger = RunwayML(api_key="key_" + "f" * 128, base_url=quick.base, max_retries=0)
+    with stranger, pytest.raises(runwayml.AuthenticationError):
+        stranger.organization.retrieve()
