@@ -38,7 +38,10 @@ litellm_settings: {{max_budget: 1000, max_end_user_budget: 1000}}
 guardrails:
   - guardrail_name: words
     litellm_params:
-      {{guardrail: litellm_content_filter, mode: pre_call, default_on: true, blocked_words: [{{keyword: nonsense, action: BLOCK}}]}}
+      guardrail: litellm_content_filter
+      mode: pre_call
+      default_on: true
+      blocked_words: [{{keyword: nonsense, action: BLOCK}}]
 general_settings: {{data_dir: {data}, master_key: sk-for-the-bench-only, max_connections: 10000}}
 """
 )
@@ -140,7 +143,8 @@ def main() -> None:
     for each in both:
         print(
             f"with {each.name}: {statistics.median(each.rates):.0f} requests a second "
-            f"({min(each.rates):.0f} to {max(each.rates):.0f}), {statistics.median(each.costs):.2f} ms of processor each"
+            f"({min(each.rates):.0f} to {max(each.rates):.0f}), "
+            f"{statistics.median(each.costs):.2f} ms of processor each"
         )
     ratio = statistics.median(a / b for a, b in zip(both[0].rates, both[1].rates, strict=True))
     print(f"ratio {ratio:.2f}")
