@@ -1,0 +1,45 @@
+"""Sound that is the whole body of an answer: shared by who streams audio as it is."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from engines.media import AudioFormat, AudioSpec, ByteStream
+from providers.base.contract import Usage
+from providers.base.errors import BadAnswer
+
+
+class AudioBody:
+    """A ``ByteStream`` of an answer's body; ``usage.audio_seconds`` counts raw samples as they pass.
+
+    ``tempo``: how many times as fast they will be played. A body without a byte is a ``BadAnswer``.
+    """
+
+    def __init__(self, vendor: str, answer: ByteStream, spec: AudioSpec, usage: Usage, tempo: float = 1.0) -> None:
+        self._vendor = vendor
+        self._answer = answer
+        self._spec = spec
+        self._usage = usage
+        self._tempo = tempo
+        self._taken = 0
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await anext(self._answer)
+        except StopAsyncIteration:
+            if not self._taken and not self._closed:
+                raise BadAnswer(f"{self._vendor} answered without any sound.", sent="yes") from None
+            raise
+        self._taken += len(piece)
+        if self._spec.format is AudioFormat.PCM:
+            self._usage.audio_seconds = self._taken / self._spec.bytes_per_second / self._tempo
+        return piece
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        self._closed = True
+        await self._answer.aclose()
