@@ -14,9 +14,11 @@ from engines.codec import Codec
 from engines.media import AudioFormat, AudioSpec
 from providers.base import errors
 from providers.base.contract import SpeechProvider, SpeechRequest
+from providers.base.exchange import Reply
 from providers.base.vendor import Resources
-from providers.elevenlabs import VENDOR, VOICES, ElevenLabsSettings, asked
+from providers.elevenlabs import VENDOR, VOICES, ElevenLabsSettings, _refused, asked
 from tests.contracts.speech import TEXT, SpeechContract
+from tests.mutated import mutated
 from tests.sound import hear
 from tests.upstreams import elevenlabs as upstream
 from tests.upstreams.elevenlabs import ElevenLabs
@@ -208,6 +210,15 @@ async def test_the_first_piece_comes_at_once_and_leaving_ends_the_stream(
     assert await anext(audio.chunks)
     await audio.chunks.aclose()
     assert await asyncio.to_thread(server.hung_up.wait, 10)
+
+
+def test_mutated_refusals_are_mapped_errors() -> None:
+    bodies = (upstream.QUOTA.body, upstream.VOICE_NEWER.body, {"detail": [{"loc": ["body", "text"], "msg": "no"}]})
+    for number, body in enumerate(bodies):
+        for status, data in zip((400, 401, 404, 422, 429, 500) * 500, mutated(body, 3000, number), strict=True):
+            told = _refused(Reply("ElevenLabs", status, {}, data))
+            assert isinstance(told, errors.ProviderError)
+            assert told.param is None or isinstance(told.param, str)
 
 
 async def test_a_missing_key_is_known_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
