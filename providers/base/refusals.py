@@ -17,13 +17,14 @@ MAX_PAUSE = 3600.0
 """Seconds: the longest ``Retry-After`` that is believed."""
 
 _MASK = "***"
+# Each is tried once a run of characters, at its start: a long message must not hold anybody up.
 _SECRETS = (
     (re.compile(r"\b(bearer|basic|token)\s+(?=\S*[\d+/=_.-])\S{6,}", re.IGNORECASE), rf"\1 {_MASK}"),
     (re.compile(r"(\bhttps?://[^\s?#'\"<>]+)[?#][^\s'\"<>]*", re.IGNORECASE), rf"\1?{_MASK}"),
     (re.compile(r"(\bhttps?://)[^\s/@]+@", re.IGNORECASE), rf"\1{_MASK}@"),
     (
         re.compile(
-            r"([\w-]*(?:jwt|api[_-]?key|token|secret|signature|passw(?:or)?d|authorization|credential|\bsig|\bkey))"
+            r"((?<![\w-])[\w-]*(?:jwt|api[_-]?key|token|secret|signature|passw(?:or)?d|authorization|credential|\bsig|\bkey))"
             r"([\"']?\s*[=:]\s*[\"']?)(?!\*\*\*|(?:bearer|basic|token)\b)[^\s\"'&,;]{4,}",
             re.IGNORECASE,
         ),

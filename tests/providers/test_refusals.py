@@ -129,3 +129,9 @@ def test_a_message_is_one_short_line() -> None:
     assert len(shown) == 500
     assert shown.isprintable()
     assert clean("") == clean(" \n") == ""
+
+
+@pytest.mark.parametrize("run", ["é", "a", "a1", "-", "sk-", "key", "token="])
+def test_long_messages_are_cleaned_in_no_time(run: str) -> None:
+    for _ in range(100):  # minutes, where each character is looked at from each other one
+        assert len(clean(run * 4000)) <= 500
