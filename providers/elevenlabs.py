@@ -17,6 +17,7 @@ from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, U
 from providers.base.dialects import options
 from providers.base.dialects.audio_body import AudioBody
 from providers.base.exchange import Exchange, Reply
+from providers.base.price import Price
 from providers.base.refusals import refusal
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
@@ -55,6 +56,19 @@ VOICES = {
     "verse": ("CYw3kZ02Hs0563khs1Fj", "Dave"),
 }
 """OpenAI's names. LiteLLM's choice where it has one (it lacks seven), else a premade voice of like pitch and manner."""
+
+_CHEAP = re.compile(r"eleven_(.+_turbo|v3_conversational|flash_.+|turbo_.+)")
+# A plan's credits may be cheaper.
+PRICES = {
+    name: Price(
+        per_character=4e-5 if _CHEAP.fullmatch(name) else 8e-5,
+        source="LiteLLM's price map",
+        as_of="2026-11-20",
+        exact=False,
+    )
+    for name in MODELS
+    if name != "*"
+}
 
 SLOWEST, FASTEST = 0.7, 1.2
 
@@ -248,7 +262,7 @@ async def _open(model: str, settings: ElevenLabsSettings, resources: Resources) 
 
 VENDOR = Vendor(
     name="elevenlabs",
-    models={name: Facts("audio_speech", ElevenLabsSettings) for name in MODELS},
+    models={name: Facts("audio_speech", ElevenLabsSettings, price=PRICES.get(name)) for name in MODELS},
     open=_open,
     env={"api_key": KEY_VARIABLE, "api_base": BASE_VARIABLE},
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream",

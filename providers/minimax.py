@@ -20,6 +20,7 @@ from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, U
 from providers.base.dialects import options
 from providers.base.dialects.event_sound import EventSound, count, parsed
 from providers.base.exchange import Exchange, Reply
+from providers.base.price import Price
 from providers.base.refusals import clean, refusal
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
@@ -28,6 +29,12 @@ from providers.base.wire import Wire
 API = "https://api.minimax.io"
 KEY_VARIABLE, BASE_VARIABLE = "MINIMAX_API_KEY", "MINIMAX_API_BASE"
 MODELS = (*(f"speech-{version}-{tier}" for version in ("2.8", "2.6", "02", "01") for tier in ("hd", "turbo")), "*")
+PRICES = {
+    name: Price(per_character=usd, source="MiniMax's price list", as_of="2026-11-20", exact=False)
+    for name in MODELS
+    for tier, usd in (("-hd", 1e-4), ("-turbo", 6e-5))
+    if name.endswith(tier)
+}
 LONGEST = 9_999
 """Characters of a text: fewer than 10,000."""
 SLOWEST, FASTEST = 0.5, 2.0
@@ -289,7 +296,7 @@ async def _open(model: str, settings: MiniMaxSettings, resources: Resources) -> 
 
 VENDOR = Vendor(
     name="minimax",
-    models={name: Facts("audio_speech", MiniMaxSettings) for name in MODELS},
+    models={name: Facts("audio_speech", MiniMaxSettings, price=PRICES.get(name)) for name in MODELS},
     open=_open,
     env={"api_key": KEY_VARIABLE, "api_base": BASE_VARIABLE},
     docs="https://platform.minimax.io/docs/api-reference/speech-t2a-http",

@@ -249,3 +249,11 @@ async def test_a_model_that_nobody_knows_yet_is_asked_for(server: ElevenLabs) ->
 def test_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ElevenLabsSettings(**wrong)
+
+
+@pytest.mark.parametrize(("model", "usd"), [("eleven_flash_v2_5", 4e-5), ("eleven_multilingual_v2", 8e-5)])
+def test_prices(model: str, usd: float) -> None:
+    price = VENDOR.models[model].price
+    assert price is not None
+    assert (price.per_character, price.exact) == (usd, False)
+    assert VENDOR.models["*"].price is None

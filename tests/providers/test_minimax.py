@@ -302,3 +302,11 @@ def test_openai_s_client_hears_it_and_is_told_what_is_wrong(server: MiniMax) -> 
         with pytest.raises(openai.BadRequestError) as refused:
             client.audio.speech.create(model="mm", voice="nova", input=TEXT, extra_body={"vol": 11})
         assert refused.value.param == "vol"
+
+
+@pytest.mark.parametrize(("model", "usd"), [("speech-2.8-hd", 1e-4), ("speech-2.6-turbo", 6e-5)])
+def test_prices(model: str, usd: float) -> None:
+    price = VENDOR.models[model].price
+    assert price is not None
+    assert (price.per_character, price.exact) == (usd, False)
+    assert VENDOR.models["*"].price is None
