@@ -70,7 +70,7 @@ def pieces(data: bytes) -> list[bytes]:
 class Speaking:
     """The server, on a thread of its own. ``ledger`` has what was billed, ``hung_up`` is set when a client leaves a stream.
 
-    ``gate``: each piece of sound but the first waits for it, where it is there.
+    ``gate``: each piece of sound but the first waits for it, where it is there; ``pace`` are seconds before each.
     """
 
     def __init__(self) -> None:
@@ -79,6 +79,7 @@ class Speaking:
         self.ledger: list[Json] = []
         self.hung_up = threading.Event()
         self.gate: asyncio.Event | None = None
+        self.pace = 0.0
         self._faults: deque[Fault] = deque()
 
     def routes(self, app: web.Application) -> None:
@@ -151,6 +152,8 @@ class Speaking:
                     return response
                 if self.gate is not None and number:
                     await self.gate.wait()
+                if self.pace:
+                    await asyncio.sleep(self.pace)
                 await response.write(part)
             await response.write_eof()
         except (ConnectionError, asyncio.CancelledError):
