@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
 from aiohttp import web
@@ -51,6 +52,7 @@ CUT = Fault(after=3)
 SILENT = Fault(silent=True)
 
 
+@lru_cache(maxsize=64)
 def sound(text: str, format: AudioFormat, rate: int = 24_000, speed: float = 1.0) -> bytes:
     """Something as long as it takes to say ``text``; raw samples are at ``rate``, the other formats at their own."""
     samples = voice_like(text, speed)
