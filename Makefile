@@ -51,5 +51,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/base
-	$(PIP) --editable '.[dev,guards,kokoro,pii]'
+	$(PIP) --editable '.[dev,guards,kokoro,otel,pii]'
 	touch $@

@@ -16,7 +16,7 @@ import typer
 
 from gateway.commands.keys import keys
 from gateway.commands.shared import ConfigOption, JsonOption, fail, load, print_rows, told
-from gateway.telemetry import configure_logging
+from gateway.telemetry.logs import LogFormat, configure_logging
 from gateway.version import __version__
 from providers.base.errors import PullError
 
@@ -47,13 +47,22 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 4000,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Serve everybody who can reach the address.")] = False,
     log_level: LogOption = "info",
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--log-format", envvar="MEDIA_GATEWAY_LOG_FORMAT", help="Default: console, or what the config says."
+        ),
+    ] = None,
 ) -> None:
     """Run the server."""
     from gateway.api.auth import is_loopback
     from gateway.server import make_server
+    from gateway.telemetry.redaction import secrets_of
 
-    configure_logging(log_level)
     loaded = load(config)
+    form: LogFormat = log_format or ("json" if loaded.litellm.json_logs else "console")
+    words = not loaded.litellm.turn_off_message_logging
+    configure_logging(log_level, form, secrets=secrets_of(loaded), words=words)
     if loaded.general.master_key is None and not no_auth and not is_loopback(host):
         fail(
             f"refusing to listen on {host} without a key: anyone who reaches it could spend your money.\n"

@@ -20,6 +20,7 @@ from gateway.api.health import lay_health
 from gateway.api.images import ImageRoutes
 from gateway.api.keys import KeyRoutes
 from gateway.api.media import Links, lay_media
+from gateway.api.metrics import lay_metrics
 from gateway.api.models import ModelRoutes
 from gateway.api.openapi import (
     describe,
@@ -40,6 +41,8 @@ from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFo
 from gateway.ledger.quote import Quoted
 from gateway.record import Record, Who
 from gateway.services.catalog import Catalog
+from gateway.telemetry.ended import Observer
+from gateway.telemetry.observing import metrics_of, open_observers
 from gateway.version import __version__
 from providers.base.errors import ProviderError
 
@@ -51,11 +54,23 @@ class _House:
 
     services: Services | None = None
 
-    def open(self, services: Services) -> None:
-        self.services = services
-        services.catalog.warm()
-        services.catalog.announce()
-        services.health.start()
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.metrics = metrics_of(config)
+        self.metrics.jobs(lambda: None if self.services is None else self.services.tally)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[tuple[Observer, ...]]:
+        async with (
+            open_observers(self.config, self.metrics) as observers,
+            open_services(self.config, data_folder(self.config.general)) as services,
+        ):
+            self.services = services
+            services.catalog.warm()
+            services.catalog.announce()
+            services.health.start()
+            yield observers
+            self.services = None
 
     def lay_lists(self, app: FastAPI, require_key: RequireKey, general: GeneralSettings) -> None:
         lists = CatalogRoutes(lambda: self.opened().catalog, self.may_use, int(time.time()))
@@ -99,16 +114,14 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
 
     ``everybody``: without a master key, pages of other sites may call too.
     """
-    house = _House()
+    house = _House(config)
     general = config.general
     keys = house.key_check(general, everybody=everybody)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(config, data_folder(config.general)) as services:
-            house.open(services)
+        async with house.open() as lane.observers:
             yield
-            house.services = None
 
     async def require_key(request: Request) -> None:
         request.scope["state"]["call"].record.who = keys.check(request.scope["headers"])
@@ -132,6 +145,8 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
         )
     ]
     lane = Fastlane(app, fast, keys, house.keep, house.enter)
+    house.metrics.gauge("litellm_in_flight_requests", "Calls under way.", lambda: lane.active)
+    lay_metrics(app, house.metrics, require_admin if config.litellm.require_auth_for_metrics_endpoint else None)
     lay_health(app, house.catalog, lambda: lane.draining, keys)
     house.lay_lists(app, require_key, general)
     videos.lay(app, require_key)
@@ -146,9 +161,9 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
 def _shape_errors(app: FastAPI) -> None:
     """FastAPI's own errors in OpenAI's shape."""
 
-    async def known(_request: Request, error: Exception) -> Response:
+    async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError | ProviderError)
-        return _response(error)
+        return _response(request, error)
 
     async def quoted(_request: Request, found: Exception) -> Response:
         assert isinstance(found, Quoted)
@@ -159,22 +174,22 @@ def _shape_errors(app: FastAPI) -> None:
         method, path = request.method, request.url.path
         if error.status_code == 405:
             allowed = tuple((error.headers or {}).get("Allow", "GET").split(", "))
-            return _response(MethodNotAllowed(f"Not allowed to {method} on {path}.", allowed))
-        return _response(NotFound(f"Invalid URL ({method} {path}). GET /docs lists the routes."))
+            return _response(request, MethodNotAllowed(f"Not allowed to {method} on {path}.", allowed))
+        return _response(request, NotFound(f"Invalid URL ({method} {path}). GET /docs lists the routes."))
 
-    async def validation(_request: Request, error: Exception) -> Response:
+    async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fault = error.errors()[0]
-        return _response(InvalidRequest(str(fault["msg"]), param=str(fault["loc"][-1])))
+        return _response(request, InvalidRequest(str(fault["msg"]), param=str(fault["loc"][-1])))
 
     async def unkept(request: Request, error: Exception) -> Response:
         _log.error("%s %s: %s", request.method, request.url.path, error)
-        return _response(Overloaded("What this needs cannot be read or written now; the log says why."))
+        return _response(request, Overloaded("What this needs cannot be read or written now; the log says why."))
 
     async def crash(request: Request, _error: Exception) -> Response:
         # Starlette raises it again afterwards, and the fast lane logs it.
         request_id = request.scope["state"]["call"].record.id
-        return _response(GatewayError(f"The gateway failed. Its log has more under {request_id}."))
+        return _response(request, GatewayError(f"The gateway failed. Its log has more under {request_id}."))
 
     app.add_exception_handler(GatewayError, known)
     app.add_exception_handler(ProviderError, known)
@@ -185,5 +200,7 @@ def _shape_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, crash)
 
 
-def _response(error: GatewayError | ProviderError) -> Response:
+def _response(request: Request, error: GatewayError | ProviderError) -> Response:
+    record = request.scope["state"]["call"].record
+    record.code, record.outcome = error.code, f"{error.code}: {error}"
     return JSONResponse(error_body(error), error.status, dict(error_headers(error)))

@@ -21,6 +21,7 @@ from gateway.jobs.job import Job
 from gateway.jobs.memory import MemoryJobStore
 from gateway.jobs.sqlite import SqliteJobStore
 from gateway.jobs.store import JobStore
+from gateway.jobs.tally import Tally
 from gateway.jobs.worker import Jobs
 from gateway.keys.key import token_of
 from gateway.keys.limits import Limits
@@ -53,7 +54,8 @@ Keep = Callable[[Job, Done], Awaitable[tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that can be asked for, by use-case. ``book`` is the ledger; ``secret`` signs addresses of outputs."""
+    """Everything that can be asked for, by use-case. ``book`` is the ledger; ``secret`` signs addresses of outputs;
+    ``tally`` is what is counted of tasks."""
 
     speech: SpeechService
     images: ImageService
@@ -66,6 +68,7 @@ class Services:
     admission: Admission
     keys: KeyService
     health: Health
+    tally: Tally
 
 
 @asynccontextmanager
@@ -88,8 +91,10 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         ring = await _ring(config, rooms, stack)
         cache = await _cache(config, deployments, rooms, stack)
         wire = resources.shared(Wire, Wire)
-        keep = keeper(blobs, wire, config.general.egress_allow)
+        sizes = {"speech": 0, "image": 0, "video": 0}
+        keep = keeper(blobs, wire, config.general.egress_allow, sizes)
         jobs = await _jobs(config, deployments, (store, book), keep, stack)
+        jobs.tally.kept = sizes
         table = routes(config, deployments)
         asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
@@ -117,6 +122,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             admission,
             KeyService(ring, _master(config)),
             health,
+            jobs.tally,
         )
 
 

@@ -36,7 +36,7 @@ class Who:
 class Attempt:
     """One deployment that was asked. ``outcome`` is ``ok`` or the code of its error; ``sent`` as on ``ProviderError``.
 
-    ``seconds`` until it had begun to answer, or had failed.
+    ``seconds`` until it had begun to answer, or had failed: that was at ``ended`` since the epoch.
     """
 
     group: str
@@ -44,6 +44,7 @@ class Attempt:
     outcome: str
     seconds: float
     sent: str = "yes"
+    ended: float = field(default_factory=time.time)
 
 
 @dataclass(slots=True)
@@ -92,7 +93,8 @@ class Record:
     clients choose ``id``; ``media``: the ledger keeps it.
 
     ``costs`` are those of attempts that failed, ``charges`` those of tasks by their jobs. A stream has a ``price`` and
-    a ``usage`` that its provider counts up.
+    a ``usage`` that its provider counts up. ``texts`` are the caller's, by field, as his guards let them pass; ``sent``
+    counts the body's bytes.
     """
 
     id: str
@@ -123,6 +125,8 @@ class Record:
     charges: dict[str, Cost | None] = field(default_factory=dict)
     price: Price | None = None
     usage: Usage | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    sent: int = 0
 
     def served_by(self, group: str, deployment: str, provider: str) -> None:
         """Note who answers."""

@@ -24,6 +24,8 @@ from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
 from gateway.ledger.quote import Quoted
 from gateway.record import Record, Who
+from gateway.telemetry.ended import Ended, Observer
+from gateway.telemetry.line import CallLine
 from providers.base.errors import ProviderError
 
 Enter = Callable[[Who], Callable[[], None]]
@@ -31,7 +33,6 @@ Keep = Callable[[Record], Awaitable[None]]
 """Writes a call down as it stands; raises ``StoreError``."""
 
 _log = logging.getLogger(__name__)
-_access = logging.getLogger("gateway.access")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Fastlane:
     """``app`` behind the hot ``routes``. ``draining`` refuses new work while what is under way is finished.
 
     ``keep`` writes the calls of hot routes down: each before the last byte of its answer is sent. ``enter`` is asked
-    before a hot route, and what it returns is called after it.
+    before a hot route, and what it returns is called after it. ``observers`` are told of every call that has ended.
     """
 
     def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, keep: Keep, enter: Enter) -> None:
@@ -65,9 +66,15 @@ class Fastlane:
             self._routes.setdefault(route.path, {})[route.method] = route
         self._keys = keys
         self.draining = False
+        self.observers: tuple[Observer, ...] = (CallLine(),)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def active(self) -> int:
+        """How many calls are under way."""
+        return self._active
 
     async def idle(self) -> None:
         """Wait until no call is under way."""
@@ -111,7 +118,11 @@ class Fastlane:
             self._active -= 1
             if not self._active:
                 self._idle.set()
-            _report(call)
+            self._tell(_ended(call, call.scope["path"] in self._routes))
+
+    def _tell(self, ended: Ended) -> None:
+        for observe in self.observers:
+            observe(ended)
 
     async def _serve(self, call: Call) -> None:
         methods = self._routes.get(call.scope["path"])
@@ -180,6 +191,7 @@ class Fastlane:
             while held:
                 await send(held.pop())
             await send(message)
+            record.sent += len(message.get("body", b""))
             if record.first_byte is None and message.get("body"):
                 record.first_byte = record.seconds
 
@@ -198,15 +210,13 @@ def _shutting_down() -> Overloaded:
     return Overloaded("This gateway is shutting down; try again.", code="shutting_down", retry_after=1)
 
 
-def _report(call: Call) -> None:
-    """One line a call. No query string and no body: they are the caller's."""
+def _ended(call: Call, hot: bool) -> Ended:
+    scope, record = call.scope, call.record
     # The path as it was sent: decoded, it could hold line ends.
-    path = call.scope["raw_path"].decode("ascii", "replace")
-    level = logging.DEBUG if path in PROBES else logging.INFO
-    if _access.isEnabledFor(level):
-        record = call.record
-        served = f"{record.provider}/{record.group}" if record.provider else ""
-        told = {"model": record.model, "served": served, "outcome": record.outcome}
-        notes = "".join(f" {name}={value!r}" for name, value in told.items() if value)
-        spent = record.seconds * 1000
-        _access.log(level, "%s %s %d %.0fms %s%s", call.scope["method"], path, record.status, spent, record.id, notes)
+    path = scope["raw_path"].decode("ascii", "replace")
+    # FastAPI leaves the route that it found in the scope.
+    route = scope["path"] if hot else getattr(scope.get("route"), "path", "")
+    client = scope["client"][0] if scope.get("client") else ""
+    return Ended(
+        record, scope["method"], path, route, record.seconds, scope["path"] in PROBES, scope["headers"], client
+    )

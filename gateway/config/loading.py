@@ -55,7 +55,7 @@ def parse_config(
     models, names = read_models(reading, vendors, sections.get("model_list"))
     general = read_general(reading, sections.get("general_settings"))
     router = read_router(reading, sections.get("router_settings"))
-    litellm = read_litellm(reading, sections.get("litellm_settings"))
+    litellm = read_litellm(reading, sections.get("litellm_settings"), Path(path).parent)
     guardrails = read_guardrails(reading, sections.get("guardrails"), Path(path).parent)
     routing = read_routing(reading, *(_written(sections, f"{name}_settings") for name in ("router", "litellm")))
     # Without a single name every other one would be unknown.

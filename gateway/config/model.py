@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, SecretStr
 
 from gateway.config.cache import CacheSettings
+from gateway.config.callbacks import Callback
 from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
 from gateway.config.routing import DeploymentKeys, RoutingKeys
@@ -136,7 +137,7 @@ class RouterSettings:
 class LitellmSettings:
     """``litellm_settings`` as written. Budgets are US dollars: of the whole gateway a period, and of each end user.
 
-    ``cache`` are its ``cache_params``, where it is on.
+    ``cache`` are its ``cache_params``, where it is on; ``callbacks`` are those of its three lists.
     """
 
     fallbacks: tuple[Mapping[str, tuple[str, ...]], ...] = ()
@@ -147,6 +148,11 @@ class LitellmSettings:
     max_budget: float | None = None
     budget_duration: str | None = None
     max_end_user_budget: float | None = None
+    callbacks: tuple[Callback, ...] = ()
+    json_logs: bool = False
+    turn_off_message_logging: bool = True
+    require_auth_for_metrics_endpoint: bool = True
+    enable_end_user_cost_tracking_prometheus_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 
-from gateway.config import litellm_keys
+from gateway.config import callbacks, litellm_keys
 from gateway.config.cache import read_cache
 from gateway.config.model import GeneralSettings, LitellmSettings, RouterSettings
 from gateway.config.problems import Place
@@ -53,6 +54,10 @@ def _period(text: str) -> str:
 
 class _Flags(BaseModel):
     drop_params: bool = False
+    json_logs: bool = False
+    turn_off_message_logging: bool = True
+    require_auth_for_metrics_endpoint: bool = True
+    enable_end_user_cost_tracking_prometheus_only: bool = False
 
 
 class _Budgets(BaseModel):
@@ -119,19 +124,22 @@ def read_router(reading: Reading, data: Any) -> RouterSettings:
     )
 
 
-def read_litellm(reading: Reading, data: Any) -> LitellmSettings:
-    """``litellm_settings``; what is wrong in them is reported and left out."""
+def read_litellm(reading: Reading, data: Any, folder: Path) -> LitellmSettings:
+    """``litellm_settings``; what is wrong in them is reported and left out. ``folder`` is the file's."""
     place = ("litellm_settings",)
-    own = ("fallbacks", "content_policy_fallbacks", "cache", "cache_params")
+    own = ("fallbacks", "content_policy_fallbacks", "cache", "cache_params", *callbacks.KEYS)
     acted = (*own, *names_of(_Defaults), *names_of(_Flags), *names_of(_Budgets), *LITELLM_KEYS)
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.LITELLM)
     found = reading.part(_Names, place, written) or _Names()
     return LitellmSettings(
         _fallbacks(reading.report, (*place, "fallbacks"), found.fallbacks),
         (reading.part(_Defaults, place, written) or _Defaults()).default_fallbacks,
-        (reading.part(_Flags, place, written) or _Flags()).drop_params,
-        _fallbacks(reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks),
-        read_cache(reading, written),
+        content_policy_fallbacks=_fallbacks(
+            reading.report, (*place, "content_policy_fallbacks"), found.content_policy_fallbacks
+        ),
+        cache=read_cache(reading, written),
+        callbacks=callbacks.read_callbacks(reading, place, written, folder),
+        **dict(reading.part(_Flags, place, written) or _Flags()),
         **dict(reading.part(_Budgets, place, written) or _Budgets()),
     )
 

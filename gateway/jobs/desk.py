@@ -13,6 +13,7 @@ from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Fault, Job, State
 from gateway.jobs.schedule import Belief, Plan, expected_end
 from gateway.jobs.store import JobStore, span
+from gateway.jobs.tally import Tally
 
 Settle = Callable[[Job, State, Fault | None], Awaitable[None]]
 """Told of a job that is about to end, before it does; after a crash in between, once more."""
@@ -31,6 +32,7 @@ class Desk:
         self.store = store
         self.settle: Settle = _free
         self.now = now
+        self.tally = Tally()
         self.chance = random.Random()  # noqa: S311 - spreads looks, hides nothing
         self._retention = retention
         self._live: set[str] = set()  # submitted here, and not ended yet
@@ -45,6 +47,7 @@ class Desk:
             changes["expires"] = self.now() + self._retention
             await self.settle(job, state, changes.get("fault"))
         new = await self.store.move(job, state, note, **changes)
+        self.tally.moved(job.state, state)
         if state is State.RUNNING:
             self._live.add(job.id)
         elif state in TERMINAL:

@@ -55,6 +55,7 @@ class Jobs:
         self.store = store
         self._desk = Desk(store, now, retention)
         self.chance = self._desk.chance
+        self.tally = self._desk.tally
         self.provider_of = provider_of
         self._looker = Looker(self._desk, provider_of, keep)
         self._now = now
@@ -131,6 +132,7 @@ class Jobs:
         """Settle what a crash left open: never sent again, whatever it was."""
         await self.store.release()
         for job in await self.store.unfinished():
+            self.tally.known(job)
             if job.state is State.CREATED:
                 await self._desk.fail(job, INTERRUPTED)
             elif job.state is State.SUBMITTING:
@@ -145,6 +147,7 @@ class Jobs:
         desk = self._desk
         if not added:
             await self.store.add([job])
+        self.tally.known(job)
         # Before it is sent, so that nothing is waited for between the provider's answer and the row.
         known = await desk.plan(job.deployment, provider.poll_interval)
         job = await desk.move(job, State.SUBMITTING)
@@ -184,6 +187,7 @@ class Jobs:
         room = self._concurrency - len(self._steps)
         if room > 0:
             for job in await self.store.claim(self._now(), room, self._name, LEASE):
+                self.tally.looked(self._now() - (job.next_poll or self._now()))
                 before = self._steps.get(job.id)
                 task = asyncio.create_task(self._looker.step(job) if before is None else self._again(job, before))
                 self._steps[job.id] = task

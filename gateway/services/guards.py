@@ -63,13 +63,15 @@ class Guards:
         Raises ``ContentRefused``, ``GuardFailed``, or ``InvalidRequest`` for a guard that there is not.
         """
         chosen = list(self._chosen(caller.guardrails))
-        if not chosen:
-            return request
         texts, usual = _texts(request)
+        if not chosen:
+            caller.record.texts = texts
+            return request
         asked = Asked(model, call_type or usual, caller.record.who)
         for guard in chosen:
             caller.record.guardrails = (*caller.record.guardrails, guard.name)
             texts = await self._ask(guard, texts, asked)
+        caller.record.texts = texts
         return _with(request, texts)
 
     def _chosen(self, wished: Sequence[str]) -> Iterator[Guardrail]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -62,8 +63,7 @@ async def load_hook(guard: Guardrail, settings: HookSettings, pool: Executor) ->
 
 
 def _load(guard: Guardrail, settings: HookSettings) -> Any:
-    module, _, name = settings.path.rpartition(".")
-    found = getattr(_module(module, settings), name)
+    found = imported(settings.path, settings.folder)
     if not inspect.isclass(found):
         return found
     mode = "during_call" if settings.moderation else "pre_call"
@@ -77,9 +77,14 @@ def _load(guard: Guardrail, settings: HookSettings) -> Any:
     return found(**given)
 
 
-def _module(name: str, settings: HookSettings) -> ModuleType:
-    """The file beside the config, else what is installed: as LiteLLM looks."""
-    base = settings.folder.joinpath(*name.split("."))
+def imported(path: str, folder: Path) -> Any:
+    """What ``module.name`` stands for: in a file in ``folder``, else installed, as LiteLLM looks. Raises anything."""
+    module, _, name = path.rpartition(".")
+    return getattr(_module(module, folder), name)
+
+
+def _module(name: str, folder: Path) -> ModuleType:
+    base = folder.joinpath(*name.split("."))
     for file in (base.with_suffix(".py"), base / "__init__.py"):
         if file.is_file():
             spec = importlib.util.spec_from_file_location(name, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 
 from engines.media import MIME, ByteStream, sniff
 from engines.pictures import sniff_media
@@ -22,10 +22,13 @@ _HEAD = 64
 """Bytes that show what a file is."""
 
 
-def keeper(blobs: BlobStore, wire: Wire, allow: Sequence[str]) -> Callable[[Job, Done], Awaitable[tuple[str, ...]]]:
+def keeper(
+    blobs: BlobStore, wire: Wire, allow: Sequence[str], sizes: MutableMapping[str, int]
+) -> Callable[[Job, Done], Awaitable[tuple[str, ...]]]:
     """What the worker calls when a vendor is done: keeps its outputs in order, returns their keys.
 
-    ``allow`` are the private hosts and networks that outputs may be fetched from (``egress_allow``).
+    ``allow`` are the private hosts and networks that outputs may be fetched from (``egress_allow``). The bytes that
+    were kept are added to ``sizes``, by the kind of job.
     """
 
     async def keep(job: Job, done: Done) -> tuple[str, ...]:
@@ -41,7 +44,8 @@ def keeper(blobs: BlobStore, wire: Wire, allow: Sequence[str]) -> Callable[[Job,
                 source, claimed = Once(output.data), output.media_type
             try:
                 head, media_type = await _told(source, claimed)
-                await blobs.put(key, _whole(head, source), media_type, OUTPUT_CAP)
+                blob = await blobs.put(key, _whole(head, source), media_type, OUTPUT_CAP)
+                sizes[job.kind] = sizes.get(job.kind, 0) + blob.size
             except TooBig as error:
                 raise BadAnswer(f"The provider made a file of {error}.", sent="yes") from None
             finally:
