@@ -138,6 +138,8 @@ ADMIN_ROUTES = [
     ("GET", "/key/list", None, 403, 403, 200),
     ("GET", "/key/info?key={spare}", None, 403, 403, 200),
     ("GET", "/readyz?verbose", None, 403, 403, 200),
+    ("GET", "/metrics", None, 403, 403, 200),
+    ("GET", "/metrics/", None, 403, 403, 200),
     ("POST", "/key/delete", {"keys": ["{spare}"]}, 403, 403, 200),
 ]
 OPEN_ROUTES = ["/livez", "/readyz", "/docs", "/openapi.json"]

@@ -56,7 +56,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
 def records(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """Of every call that has ended."""
     kept: list[Record] = []
-    monkeypatch.setattr(fastlane, "_report", lambda call: kept.append(call.record))
+    monkeypatch.setattr(fastlane.Fastlane, "_tell", lambda _self, ended: kept.append(ended.record))
     return kept
 
 
