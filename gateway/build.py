@@ -91,10 +91,8 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         ring = await _ring(config, rooms, stack)
         cache = await _cache(config, deployments, rooms, stack)
         wire = resources.shared(Wire, Wire)
-        sizes = {"speech": 0, "image": 0, "video": 0}
-        keep = keeper(blobs, wire, config.general.egress_allow, sizes)
-        jobs = await _jobs(config, deployments, (store, book), keep, stack)
-        jobs.tally.kept = sizes
+        keep = keeper(blobs, wire, config.general.egress_allow, sizes := _sizes())
+        jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack)
         table = routes(config, deployments)
         asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
@@ -216,8 +214,17 @@ async def _cache(
     return cache
 
 
+def _sizes() -> dict[str, int]:
+    """Bytes of outputs, by the kind of job."""
+    return dict.fromkeys(("speech", "image", "video"), 0)
+
+
 async def _jobs(
-    config: Config, deployments: list[Deployment], kept: tuple[JobStore, Book], keep: Keep, stack: AsyncExitStack
+    config: Config,
+    deployments: list[Deployment],
+    kept: tuple[JobStore, Book],
+    outputs: tuple[Keep, dict[str, int]],
+    stack: AsyncExitStack,
 ) -> Jobs:
     store, book = kept
     providers = {each.key: (each.provider, each.price) for each in deployments}
@@ -227,7 +234,9 @@ async def _jobs(
         return book.metered(provider, job, price) if isinstance(provider, TaskProvider) else None
 
     retention = config.general.output_retention_days * 86_400
+    keep, sizes = outputs
     jobs = Jobs(store, provider_of=provider_of, keep=keep, retention=retention)
+    jobs.tally.kept = sizes
     jobs.settle_by(book.ended)
     if any(isinstance(each.provider, TaskProvider) for each in deployments):
         await jobs.start()
