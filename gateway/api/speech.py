@@ -37,7 +37,7 @@ class VoiceId(BaseModel):
 def _form(value: object) -> str:
     if not isinstance(value, dict):
         return "text"
-    return "vendor" if "type" in value and "id" not in value else "object"
+    return "vendor" if value and "id" not in value else "object"
 
 
 # Told apart by hand: else a fault in one form is reported for the other ones too.
@@ -75,7 +75,7 @@ class SpeechBody(BaseModel):
     input: Annotated[str, Field(strict=True, min_length=1, max_length=4096, description="The text to speak.")]
     voice: Voice | None = Field(
         None,
-        description="A voice of the model, one of OpenAI's names, `{id}`, or an object with `type` as the model's "
+        description="A voice of the model, one of OpenAI's names, `{id}`, or another object as the model's "
         "provider documents; optional where the config has a default.",
     )
     instructions: Annotated[str, Field(strict=True, max_length=4096)] | None = None

@@ -1,0 +1,109 @@
+"""Google's Gemini API: speech through ``streamGenerateContent``, films (Veo) as long-running operations.
+
+https://ai.google.dev/gemini-api/docs. Files that Veo makes are fetched with the key, which goes to no other host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr
+
+from providers.base import errors
+from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Voice
+from providers.base.dialects import gemini_speech, generate_content
+from providers.base.exchange import Exchange
+from providers.base.settings import VendorSettings
+from providers.base.vendor import Facts, Resources, Vendor
+from providers.base.wire import Answer, Wire
+
+API = "https://generativelanguage.googleapis.com"
+KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+
+_NAME = "Gemini"
+
+
+class GeminiSettings(VendorSettings):
+    """``api_base`` with or without the version, which ``api_version`` chooses where it is not in there."""
+
+    api_key: SecretStr | None = None
+    api_base: str | None = Field(None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    api_version: Literal["v1", "v1beta"] = "v1beta"
+
+
+class Account:
+    """Where the API is, and with which key."""
+
+    def __init__(self, settings: GeminiSettings) -> None:
+        self.base = (settings.api_base or os.environ.get("GOOGLE_GEMINI_BASE_URL") or API).rstrip("/")
+        versioned = self.base.rpartition("/")[2] in ("v1", "v1beta")
+        self.root = self.base if versioned else f"{self.base}/{settings.api_version}"
+        variable = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
+        self._key = settings.api_key or (SecretStr(os.environ[variable]) if variable else None)
+
+    def readiness(self) -> Readiness:
+        """Whether there is a key. Nobody is asked whether it is a good one."""
+        if self._key is None:
+            return Readiness("unavailable", f"no API key: set {KEY_VARIABLES[0]} or api_key in the config.")
+        return Readiness("ready")
+
+    def headers(self) -> dict[str, str]:
+        """The key's header. Raises ``Unavailable`` where there is none."""
+        if self._key is None:
+            raise errors.Unavailable(f"There is no key for {_NAME} in this gateway.", reason="no_key")
+        return {"x-goog-api-key": self._key.get_secret_value()}
+
+
+class GeminiSpeech:
+    """One model that speaks, as a ``SpeechProvider``."""
+
+    def __init__(self, model: str, settings: GeminiSettings, wire: Wire) -> None:
+        self._model = model
+        self._account = Account(settings)
+        self._wire = wire
+
+    def readiness(self) -> Readiness:
+        """Whether there is a key."""
+        return self._account.readiness()
+
+    def warm(self) -> None:
+        """Nothing to load."""
+
+    def voices(self) -> Sequence[Voice]:
+        """The thirty prebuilt ones, then OpenAI's names."""
+        return generate_content.listed()
+
+    async def speech(self, request: SpeechRequest) -> Audio:
+        """Ask for it. The speed is left to the gateway: Gemini has none."""
+        return await gemini_speech.speak(_NAME, self._model, request, self._send)
+
+    async def _send(self, body: Mapping[str, Any]) -> Answer:
+        url = f"{self._account.root}/models/{quote(self._model, safe='')}:streamGenerateContent?alt=sse"
+        headers = self._account.headers()
+        return await self._wire.stream(
+            Exchange(_NAME, "POST", url, headers, json=body, deadlines=gemini_speech.DEADLINES)
+        )
+
+
+async def _open(model: str, settings: GeminiSettings, resources: Resources) -> Provider:
+    return GeminiSpeech(model, settings, resources.shared(Wire, Wire))
+
+
+_SPEECH = {
+    "gemini-3.8-flash-tts": "speech, word for word, 30 voices",
+    "gemini-3.8-flash-lite-tts": "the same, cheaper",
+    "gemini-3.1-flash-tts-preview": "speech, 30 voices",
+    "gemini-2.5-flash-preview-tts": "speech, 30 voices, not streamed by Google",
+    "gemini-2.5-pro-preview-tts": "the same, better and slower",
+    "*": "any other model that speaks",
+}
+
+VENDOR = Vendor(
+    name="gemini",
+    models={name: Facts("audio_speech", GeminiSettings, summary) for name, summary in _SPEECH.items()},
+    open=_open,
+    docs="https://ai.google.dev/gemini-api/docs",
+)
