@@ -6,16 +6,28 @@ https://ai.google.dev/gemini-api/docs. Files that Veo makes are fetched with the
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 
 from providers.base import errors
-from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Voice
-from providers.base.dialects import gemini_speech, generate_content
-from providers.base.exchange import Exchange
+from providers.base.contract import (
+    Address,
+    Audio,
+    Failed,
+    Provider,
+    Readiness,
+    SpeechRequest,
+    Submitted,
+    TaskRequest,
+    TaskState,
+    Voice,
+)
+from providers.base.dialects import gemini_speech, generate_content, operations, veo
+from providers.base.exchange import Exchange, Reply
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Answer, Wire
@@ -24,6 +36,7 @@ API = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
 _NAME = "Gemini"
+_OPERATION = re.compile(r"models/[\w.-]{1,128}/operations/[\w.-]{1,256}", re.ASCII)
 
 
 class GeminiSettings(VendorSettings):
@@ -32,6 +45,12 @@ class GeminiSettings(VendorSettings):
     api_key: SecretStr | None = None
     api_base: str | None = Field(None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
     api_version: Literal["v1", "v1beta"] = "v1beta"
+
+
+class GeminiVideoSettings(GeminiSettings):
+    """``poll_interval``: seconds between two looks at a film that is being made."""
+
+    poll_interval: float = Field(10.0, ge=1.0, le=300.0)
 
 
 class Account:
@@ -88,8 +107,60 @@ class GeminiSpeech:
         )
 
 
+class GeminiVideo:
+    """One of Veo's models as a ``TaskProvider``. Its task is the operation's name."""
+
+    makes = frozenset({"video"})
+
+    def __init__(self, model: str, settings: GeminiVideoSettings, wire: Wire) -> None:
+        self._model = model
+        self._account = Account(settings)
+        self._wire = wire
+        self.poll_interval = settings.poll_interval
+
+    def readiness(self) -> Readiness:
+        """Whether there is a key."""
+        return self._account.readiness()
+
+    def warm(self) -> None:
+        """Nothing to load."""
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        """Raise what Google would refuse; nothing is made otherwise than asked."""
+        veo.film_body(self._model, request)
+        return {}
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        """Begin an operation."""
+        body = veo.film_body(self._model, request)
+        path = f"models/{quote(self._model, safe='')}:predictLongRunning"
+        return await operations.begun(_NAME, lambda: self._call("POST", path, body), _OPERATION)
+
+    async def poll(self, task: str) -> TaskState:
+        """One look."""
+        if not _OPERATION.fullmatch(task):
+            return Failed(errors.Gone(f"{_NAME} no longer knows the task.", sent="yes"))
+        return operations.looked(_NAME, await self._call("GET", task), self._address)
+
+    async def cancel(self, task: str) -> None:
+        """Google's operations of films cannot be stopped: it goes on there, and nobody looks at it any more."""
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+        url, headers = f"{self._account.root}/{path}", self._account.headers()
+        return await self._wire.call(Exchange(_NAME, method, url, headers, json=body, deadlines=operations.DEADLINES))
+
+    def _address(self, uri: str) -> Address:
+        base = urlsplit(self._account.base)
+        trusted = frozenset({base.netloc}) if self._account.base != API else frozenset()
+        ours = uri.startswith(f"{base.scheme}://{base.netloc}/")
+        return Address(uri, trusted, self._account.headers() if ours else {})
+
+
 async def _open(model: str, settings: GeminiSettings, resources: Resources) -> Provider:
-    return GeminiSpeech(model, settings, resources.shared(Wire, Wire))
+    wire = resources.shared(Wire, Wire)
+    if isinstance(settings, GeminiVideoSettings):
+        return GeminiVideo(model, settings, wire)
+    return GeminiSpeech(model, settings, wire)
 
 
 _SPEECH = {
@@ -101,9 +172,12 @@ _SPEECH = {
     "*": "any other model that speaks",
 }
 
+_FILMS = ("veo-3.1-generate-preview", "veo-3.1-fast-generate-preview", "veo-3.1-lite-generate-preview")
+
 VENDOR = Vendor(
     name="gemini",
-    models={name: Facts("audio_speech", GeminiSettings, summary) for name, summary in _SPEECH.items()},
+    models={name: Facts("audio_speech", GeminiSettings, summary) for name, summary in _SPEECH.items()}
+    | {name: Facts("video_generation", GeminiVideoSettings, "films of 4, 6 or 8 s") for name in _FILMS},
     open=_open,
     docs="https://ai.google.dev/gemini-api/docs",
 )

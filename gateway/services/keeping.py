@@ -39,7 +39,7 @@ def keeper(
             source: ByteStream
             if isinstance(output, Address):
                 egress = Egress(allow=tuple(allow), trusted=output.trusted)
-                source = await wire.download(Fetch(output.url, egress, OUTPUT_CAP))
+                source = await wire.download(Fetch(output.url, egress, OUTPUT_CAP, headers=output.headers))
             else:
                 source, claimed = Once(output.data), output.media_type
             try:

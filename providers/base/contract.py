@@ -163,13 +163,15 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An output that the vendor keeps at an address, for a while; it is fetched with no credentials.
+    """An output that the vendor keeps at an address, for a while; it is fetched with no credentials but ``headers``.
 
     ``trusted``: hosts (``host`` or ``host:port``) of the deployment's own configured address, which may be private.
+    ``headers``, a key mostly, go to the very host and port of ``url`` alone, not on to where it redirects.
     """
 
     url: str
     trusted: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One output or reference to get, with no credentials. ``cap`` is its largest size in bytes.
+    """One output or reference to get. ``cap`` is its largest size in bytes.
 
+    ``headers`` are its credentials, if it needs any; they go to the host and port of ``url`` alone.
     ``param`` names the caller's field that the address came in; without one it is the vendor's, and so are the faults.
     """
 
@@ -69,6 +70,7 @@ class Fetch:
     param: str | None = None
     deadlines: Deadlines = Deadlines(first_byte=30.0, idle=30.0)
     hops: int = 5
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

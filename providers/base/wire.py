@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from providers.base import errors
-from providers.base.egress import Egress, GuardedResolver, is_plain
+from providers.base.egress import Egress, GuardedResolver, is_plain, place
 from providers.base.errors import ProviderError, Sent
 from providers.base.exchange import MIB, Deadlines, Exchange, Fetch, Reply
 from providers.base.refusals import refusal
@@ -250,7 +250,7 @@ class Wire:
         return await self._send(exchange, "identity", cap)
 
     async def download(self, fetch: Fetch) -> Answer:
-        """Get an output or a reference: guarded, without credentials, redirects followed and each checked.
+        """Get an output or a reference: guarded, redirects followed and each checked, headers for the first host alone.
 
         The status is one of the 200s. Raises ``AddressRefused`` (``OutputRefused`` for a vendor's), ``Gone`` (no such
         output any more), ``Refused`` (a caller's address answers with a status of the 400s), and as ``call`` does.
@@ -260,7 +260,8 @@ class Wire:
             url = fetch.url
             fetch.egress.check_url(url)
             for _ in range(fetch.hops + 1):
-                answer = await self._open(flight, fetch.egress, "GET", url, cap=fetch.cap)
+                headers = {"Accept-Encoding": "identity", **(fetch.headers if place(url) == place(fetch.url) else {})}
+                answer = await self._open(flight, fetch.egress, "GET", url, cap=fetch.cap, headers=headers)
                 if answer.status not in REDIRECTS or "location" not in answer.headers:
                     return await _downloaded(answer, fetch)
                 await answer.aclose()
@@ -302,7 +303,6 @@ class Wire:
         self, flight: _Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any
     ) -> Answer:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=flight.deadlines.connect)
-        more.setdefault("headers", {"Accept-Encoding": "identity"})
         try:
             session = self._session(egress)
             if not (is_plain(url) and url.lower().startswith(("http://", "https://"))):

@@ -604,3 +604,15 @@ async def test_no_error_shows_a_key(ask: Ask, step: Step, caplog: pytest.LogCapt
                 assert CANARY not in shown
                 assert "_jwt" not in shown
     assert CANARY not in caplog.text
+
+
+async def test_the_headers_of_a_download_stay_with_its_host() -> None:
+    async with Upstream(reply(200, b"film")) as elsewhere:
+        steps = (reply(302, location="/b"), reply(302, location=elsewhere.url("/c")))
+        async with Upstream(*steps) as upstream, opened() as wire:
+            answer = await wire.download(fetch(upstream, headers={"x-key": CANARY}))
+            assert (await answer.reply()).body == b"film"
+            assert [each.headers.get("x-key") for each in upstream.requests] == [CANARY, CANARY]
+            assert "x-key" not in elsewhere.requests[0].headers
+            assert elsewhere.requests[0].headers["accept-encoding"] == "identity"
+    assert CANARY not in repr(fetch(upstream, headers={"x-key": CANARY}))
