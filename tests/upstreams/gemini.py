@@ -13,18 +13,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from aiohttp import web
 
 from engines.codec import wav_header
 from engines.synthetic import labelled_video, voice_like
 from tests.upstreams.gemini_rules import Invalid, Json, check_film, check_speech, snaked
+from tests.upstreams.threaded import Threaded
 
 Where = Literal["speech", "submit", "poll", "download"]
 
@@ -93,28 +93,15 @@ class Operation:
     made: float
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One request. ``headers`` have names in lower case."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-class Gemini:
+class Gemini(Threaded):
     """The server, on a thread of its own. ``seconds`` is how long a film takes; ``hold`` keeps each stream after its
     first piece until ``release``. ``ledger`` has what was billed."""
 
     def __init__(self, *, seconds: float = 60.0, snake: bool = False, hold: bool = False) -> None:
-        self.key, self.seconds, self.snake, self.base = KEY, seconds, snake, ""
+        super().__init__(hold=hold)
+        self.key, self.seconds, self.snake = KEY, seconds, snake
         self.ledger: list[Json] = []
-        self.requests: list[Asked] = []
         self.operations: dict[str, Operation] = {}
-        self.hung_up = threading.Event()
-        self._held = hold
-        self._go = asyncio.Event()
         self._ahead = 0.0
         self._faults: dict[Where, deque[Fault]] = {each: deque() for each in ("speech", "submit", "poll", "download")}
 
@@ -125,45 +112,19 @@ class Gemini:
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
 
-    def release(self) -> None:
-        """Let the streams go on."""
-        self._loop.call_soon_threadsafe(self._go.set)
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-
-    async def _open(self) -> None:
-        app = web.Application(client_max_size=64 * 2**20)
-        self._routes(app.router)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    def _routes(self, router: web.UrlDispatcher) -> None:
+    def routes(self, router: web.UrlDispatcher) -> None:
         v = "/{version:v1|v1beta}"
-        router.add_post(v + "/models/{model}:generateContent", self._route("speech", self._whole))
-        router.add_post(v + "/models/{model}:streamGenerateContent", self._route("speech", self._stream))
-        router.add_post(v + "/models/{model}:predictLongRunning", self._route("submit", self._submit))
-        router.add_get(v + "/models/{model}/operations/{id}", self._route("poll", self._poll), allow_head=False)
-        router.add_get(v + "/files/{id}:download", self._route("download", self._download), allow_head=False)
+        router.add_post(v + "/models/{model}:generateContent", self.route("speech", self._whole))
+        router.add_post(v + "/models/{model}:streamGenerateContent", self.route("speech", self._stream))
+        router.add_post(v + "/models/{model}:predictLongRunning", self.route("submit", self._submit))
+        router.add_get(v + "/models/{model}/operations/{id}", self.route("poll", self._poll), allow_head=False)
+        router.add_get(v + "/files/{id}:download", self.route("download", self._download), allow_head=False)
 
-    def _route(
+    def route(
         self, where: Where, work: Callable[[web.Request, Fault], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            self.requests.append(Asked(request.method, request.path_qs, headers, await request.read()))
+            await self.asked(request)
             refusal = self.refusal(request)
             if refusal is not None:
                 return self.told(refusal)
@@ -263,8 +224,8 @@ class Gemini:
             for place, found in enumerate(self.answers(model, asked, fault, piece)):
                 text = json.dumps(snaked(found) if self.snake else found)
                 await response.write(f"data: {text}\r\n\r\n".encode())
-                if self._held and not place:
-                    await self._go.wait()
+                if self.held and not place:
+                    await self.go.wait()
                 if fault.mid is not None:
                     await response.write(f"data: {json.dumps(fault.mid)}\r\n\r\n".encode())
                     return response
