@@ -23,7 +23,7 @@ from aiohttp import web
 
 from engines.codec import wav_header
 from engines.synthetic import labelled_video, voice_like
-from tests.upstreams.gemini_rules import Invalid, Json, check_film, check_speech, snaked
+from tests.upstreams.gemini_rules import FILM_PARAMETERS, Invalid, Json, check_film, check_speech, snaked
 from tests.upstreams.threaded import Threaded
 
 Where = Literal["speech", "submit", "poll", "download"]
@@ -96,6 +96,8 @@ class Operation:
 class Gemini(Threaded):
     """The server, on a thread of its own. ``seconds`` is how long a film takes; ``hold`` keeps each stream after its
     first piece until ``release``. ``ledger`` has what was billed."""
+
+    film_parameters = FILM_PARAMETERS
 
     def __init__(self, *, seconds: float = 60.0, snake: bool = False, hold: bool = False) -> None:
         super().__init__(hold=hold)
@@ -241,7 +243,7 @@ class Gemini(Threaded):
         model = request.match_info["model"]
         if model not in FILM_MODELS:
             return web.json_response(error(404, f"models/{model} is not found."), status=404)
-        entry = {"model": model, **check_film(json.loads(self.requests[-1].body))}
+        entry = {"model": model, **check_film(json.loads(self.requests[-1].body), self.film_parameters)}
         name = f"models/{model}/operations/op{len(self.operations) + 1}"
         self.operations[name] = Operation(name, entry, fault, time.monotonic() + self._ahead)
         self.ledger.append(entry)

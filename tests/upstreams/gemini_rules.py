@@ -18,6 +18,9 @@ VOICES = frozenset(
 )
 
 
+FILM_PARAMETERS = ("aspectRatio", "durationSeconds", "resolution", "negativePrompt", "personGeneration", "seed")
+
+
 class Invalid(Exception):
     """A body that Google would refuse."""
 
@@ -102,7 +105,7 @@ def check_speech(model: str, body: Any) -> Json:
     return {"text": text, "voices": voices, "parts": parts, "language": speech.get("languageCode")}
 
 
-def check_film(body: Any) -> Json:
+def check_film(body: Any, names: tuple[str, ...] = FILM_PARAMETERS) -> Json:
     body = only(camel(body), "", "instances", "parameters")
     (instance,) = body.get("instances") or [{}]
     only(instance, "instances", "prompt", "image")
@@ -116,7 +119,6 @@ def check_film(body: Any) -> Json:
             raise Invalid("Invalid image.") from None
         if image.get("mimeType") not in ("image/png", "image/jpeg", "image/webp"):
             raise Invalid("Unsupported image type.")
-    names = ("aspectRatio", "durationSeconds", "resolution", "negativePrompt", "personGeneration", "seed")
     given = only(body.get("parameters", {}), "parameters", *names)
     if given.get("aspectRatio", "16:9") not in ("16:9", "9:16"):
         raise Invalid("The aspect_ratio is not supported.")

@@ -1,0 +1,1 @@
+"""Signing in, where two vendors or more do it alike, on top of the vendors' own libraries."""

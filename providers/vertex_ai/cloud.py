@@ -1,0 +1,155 @@
+"""Google Cloud Text-to-Speech: Standard, WaveNet, Neural2, Studio and Chirp voices.
+
+Source: https://cloud.google.com/text-to-speech/docs/reference/rest/v1/text/synthesize. It answers whole, not streamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Self
+
+from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, sniff
+from providers.base.contract import SPEECH_FIELDS, Audio, SpeechRequest, Usage, Voice
+from providers.base.dialects.event_sound import unpacked
+from providers.base.dialects.google import refused
+from providers.base.errors import BadAnswer, Refused, Unsupported
+from providers.base.exchange import MIB, Deadlines, Exchange, Reply
+from providers.vertex_ai.account import Account, body_of
+
+API = "https://texttospeech.googleapis.com"
+LONGEST = 5000
+"""Bytes of the longest text."""
+
+# LiteLLM's six; the others are Chirp's namesakes of the voices that Gemini has for them.
+OPENAI_VOICES = {
+    "alloy": "en-US-Studio-O", "ash": "en-US-Chirp3-HD-Iapetus", "ballad": "en-US-Chirp3-HD-Algieba",
+    "cedar": "en-US-Chirp3-HD-Achird", "coral": "en-US-Chirp3-HD-Sulafat", "echo": "en-US-Studio-M",
+    "fable": "en-GB-Studio-B", "marin": "en-US-Chirp3-HD-Despina", "nova": "en-US-Studio-O", "onyx": "en-US-Wavenet-D",
+    "sage": "en-US-Chirp3-HD-Vindemiatrix", "shimmer": "en-US-Wavenet-F", "verse": "en-US-Chirp3-HD-Puck",
+}  # fmt: skip
+
+_NAME = "Google Cloud Text-to-Speech"
+_VOICE = re.compile(r"([a-z]{2,3}-[A-Za-z]{2,4}(?:-[a-z]{2,8})?)-[A-Za-z0-9]+(-[A-Za-z0-9_-]+)?")
+_PARAMS = {"voice": "voice", "language": "voice", "ssml": "input", "input": "input", "speaking_rate": "speed"}
+_DEADLINES = Deadlines(first_byte=120.0, idle=60.0, total=300.0)
+_BETTER = frozenset({"pitch", "volumeGainDb", "effectsProfileId"})
+_PIECE = 24_000
+
+
+def is_cloud_voice(request: SpeechRequest) -> bool:
+    """Whether the voice is one of Cloud Text-to-Speech: ``en-US-Wavenet-D``, or an object with a ``languageCode``."""
+    described = request.extra.get("voice")
+    return _VOICE.fullmatch(request.voice) is not None or (isinstance(described, dict) and "languageCode" in described)
+
+
+def cloud_body(model: str, request: SpeechRequest) -> dict[str, Any]:
+    """The body that asks for ``request``, as fast as the vendor can. Raises ``Refused`` and ``Unsupported``."""
+    if request.instructions is not None:
+        raise Unsupported(f"{model} with this voice cannot follow instructions; leave them out", param="instructions")
+    extra = dict(request.extra)
+    described, tuned = extra.pop("voice", None), extra.pop("audioConfig", {})
+    ssml = extra.pop("use_ssml", request.text.lstrip().startswith(("<speak>", "<speak ")))
+    for option in extra:
+        near = get_close_matches(option, (*SPEECH_FIELDS, "audioConfig", "use_ssml"), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "leave it out"
+        raise Unsupported(f"{model} knows no option {option!r}; {hint}", param=option)
+    if not isinstance(ssml, bool):
+        raise Refused("use_ssml must be true or false", param="use_ssml")
+    if not isinstance(tuned, dict) or not tuned.keys() <= _BETTER:
+        known = ", ".join(sorted(_BETTER))
+        raise Refused(f"audioConfig may have {known}; the gateway does the rest", param="audioConfig")
+    if len(request.text.encode()) > LONGEST:
+        size = len(request.text.encode())
+        raise Refused(f"input may have {LONGEST:,} bytes in UTF-8 for {model}, not {size:,}", param="input")
+    return {
+        "input": {"ssml" if ssml else "text": request.text},
+        "voice": _voice(model, request.voice) if described is None else _described(described),
+        "audioConfig": {
+            **tuned,
+            "audioEncoding": "PCM",
+            "sampleRateHertz": SAMPLE_RATE,
+            "speakingRate": min(max(request.speed, 0.25), 2.0),
+        },
+    }
+
+
+def _voice(model: str, voice: str) -> dict[str, str]:
+    name = OPENAI_VOICES.get(voice.lower(), voice)
+    match = _VOICE.fullmatch(name)
+    if match is None:
+        near = get_close_matches(voice.lower(), OPENAI_VOICES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "a voice is called like en-US-Wavenet-D"
+        raise Refused(f"{model} has no voice {voice[:100]!r}; {hint}", param="voice")
+    return {"languageCode": match[1], "name": name}
+
+
+def _described(voice: object) -> dict[str, str]:
+    known = ("languageCode", "name", "ssmlGender", "modelName")
+    if not isinstance(voice, dict) or any(key not in known or not isinstance(voice[key], str) for key in voice):
+        raise Refused(f"voice, as an object, may have {', '.join(known)}, each a text", param="voice")
+    return voice
+
+
+def listed() -> list[Voice]:
+    """OpenAI's names and what is behind them: Google has hundreds more, which it lists itself."""
+    own = [Voice(name, name, name[:5].lower()) for name in sorted(set(OPENAI_VOICES.values()))]
+    return own + [Voice(name, f"{name} ({target})", target[:5].lower()) for name, target in OPENAI_VOICES.items()]
+
+
+async def speak(account: Account, model: str, request: SpeechRequest) -> Audio:
+    """Ask for it whole."""
+    body = cloud_body(model, request)
+    project = {"x-goog-user-project": await account.project()}
+    headers = await account.headers() | project
+    url = f"{account.base or API}/v1/text:synthesize"
+    reply = await account.wire.call(
+        Exchange(_NAME, "POST", url, headers, json=body, deadlines=_DEADLINES, cap=64 * MIB)
+    )
+    data = await asyncio.to_thread(_heard, reply)
+    usage = Usage(characters=len(request.text))
+    tempo = request.speed / body["audioConfig"]["speakingRate"]
+    kind = AudioFormat.WAV if sniff(data[:12]) is AudioFormat.WAV else AudioFormat.PCM
+    return Audio(AudioSpec(kind), _Spoken(data, usage, kind is AudioFormat.PCM, tempo), usage, tempo)
+
+
+def _heard(reply: Reply) -> bytes:
+    """The sound in an answer. On a thread: there may be minutes of it."""
+    if not reply.ok:
+        try:
+            found: Any = reply.json()
+        except BadAnswer:
+            found = None
+        raise refused(_NAME, reply.status, reply.headers, found, _PARAMS)
+    data = unpacked(_NAME, body_of(reply.json()).get("audioContent"))
+    if not data:
+        raise BadAnswer(f"{_NAME} answered without any sound.", sent="yes")
+    return data
+
+
+@dataclass
+class _Spoken:
+    """The sound, in pieces; the seconds of raw samples are counted as they pass."""
+
+    data: bytes
+    usage: Usage
+    counted: bool
+    tempo: float
+    at: int = field(default=0)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = self.data[self.at : self.at + _PIECE]
+        if not piece:
+            raise StopAsyncIteration
+        self.at += len(piece)
+        if self.counted:
+            self.usage.audio_seconds = self.at / (2 * SAMPLE_RATE) / self.tempo
+        return piece
+
+    async def aclose(self) -> None:
+        self.data = b""
