@@ -5,6 +5,7 @@ https://ai.google.dev/gemini-api/docs. Files that Veo makes are fetched with the
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from providers.base.contract import (
 )
 from providers.base.dialects import gemini_speech, generate_content, operations, veo
 from providers.base.exchange import Exchange, Reply
+from providers.base.price import Price, Rate
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Answer, Wire
@@ -36,6 +38,7 @@ API = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
 _NAME = "Gemini"
+_FILM = "films of 4, 6 or 8 s"
 _OPERATION = re.compile(r"models/[\w.-]{1,128}/operations/[\w.-]{1,256}", re.ASCII)
 
 
@@ -94,6 +97,10 @@ class GeminiSpeech:
     def voices(self) -> Sequence[Voice]:
         """The thirty prebuilt ones, then OpenAI's names."""
         return generate_content.listed()
+
+    def check(self, request: SpeechRequest) -> None:
+        """Raise what is known to be refused."""
+        generate_content.speech_body(self._model, request)
 
     async def speech(self, request: SpeechRequest) -> Audio:
         """Ask for it. The speed is left to the gateway: Gemini has none."""
@@ -163,21 +170,37 @@ async def _open(model: str, settings: GeminiSettings, resources: Resources) -> P
     return GeminiSpeech(model, settings, wire)
 
 
-_SPEECH = {
-    "gemini-3.8-flash-tts": "speech, word for word, 30 voices",
-    "gemini-3.8-flash-lite-tts": "the same, cheaper",
-    "gemini-3.1-flash-tts-preview": "speech, 30 voices",
-    "gemini-2.5-flash-preview-tts": "speech, 30 voices, not streamed by Google",
-    "gemini-2.5-pro-preview-tts": "the same, better and slower",
-    "*": "any other model that speaks",
-}
+# The list of prices of Google's, for a million tokens in and out, and for a second of film.
+_SOURCE, _AS_OF = "https://ai.google.dev/gemini-api/docs/pricing", "2026-11-20"
 
-_FILMS = ("veo-3.1-generate-preview", "veo-3.1-fast-generate-preview", "veo-3.1-lite-generate-preview")
+
+def _tokens(given: float, made: float) -> Price:
+    return Price(per_input_token=given / 1e6, per_output_token=made / 1e6, source=_SOURCE, as_of=_AS_OF)
+
+
+def _seconds(usd: float, **sizes: float) -> Price:
+    rates = tuple(Rate(rate, {"size": size.removeprefix("_")}) for size, rate in sizes.items())
+    return Price(per_video_second=usd, rates=rates, size=veo.SIZE, seconds=veo.SECOND, source=_SOURCE, as_of=_AS_OF)
+
+
+_SPEECH: Mapping[str, tuple[str, Price | None]] = {
+    "gemini-3.8-flash-tts": ("speech, word for word, 30 voices", _tokens(0.50, 9)),
+    "gemini-3.8-flash-lite-tts": ("the same, cheaper", _tokens(0.50, 6)),  # until the end of 2026; then twice as much
+    "gemini-3.1-flash-tts-preview": ("speech, 30 voices", _tokens(1, 20)),
+    "gemini-2.5-flash-preview-tts": ("speech, 30 voices, not streamed by Google", _tokens(0.50, 10)),
+    "gemini-2.5-pro-preview-tts": ("the same, better and slower", _tokens(1, 20)),
+    "*": ("any other model that speaks", None),
+}
+_FILMS = {
+    "veo-3.1-generate-preview": _seconds(0.40, _4k=0.60),
+    "veo-3.1-fast-generate-preview": _seconds(0.10, _1080p=0.12, _4k=0.30),
+    "veo-3.1-lite-generate-preview": _seconds(0.05, _1080p=0.08, _4k=math.nan),  # nobody says what 4K costs
+}
 
 VENDOR = Vendor(
     name="gemini",
-    models={name: Facts("audio_speech", GeminiSettings, summary) for name, summary in _SPEECH.items()}
-    | {name: Facts("video_generation", GeminiVideoSettings, "films of 4, 6 or 8 s") for name in _FILMS},
+    models={name: Facts("audio_speech", GeminiSettings, *known) for name, known in _SPEECH.items()}
+    | {name: Facts("video_generation", GeminiVideoSettings, _FILM, price) for name, price in _FILMS.items()},
     open=_open,
     docs="https://ai.google.dev/gemini-api/docs",
 )

@@ -64,15 +64,20 @@ class ChatSpeech:
         """Those of the config, else OpenAI's."""
         return [Voice(name, name, "mul") for name in self._voices]
 
-    async def speech(self, request: SpeechRequest) -> Audio:
-        """Ask for it. The speed is left to the gateway."""
+    def check(self, request: SpeechRequest) -> dict[str, Any]:
+        """Raise what is known to be refused; what would be sent."""
         voice = request.voice.lower() if request.voice.lower() in self._voices else request.voice
         if self._closed and voice not in self._voices and not voice.startswith("voice_"):
             there = ", ".join(self._voices[:50])
             raise errors.Refused(f"{self._model} has no voice {voice[:100]!r}; it has {there}", param="voice")
+        return chat_body(self._model, replace(request, voice=voice))
+
+    async def speech(self, request: SpeechRequest) -> Audio:
+        """Ask for it. The speed is left to the gateway."""
+        body = self.check(request)
         if self._key is None and self._base == API:
             raise errors.Unavailable("There is no key for OpenAI in this gateway.", reason="no_key")
-        answer = await self._send(chat_body(self._model, replace(request, voice=voice)))
+        answer = await self._send(body)
         if answer.status != 200:
             raise refused(await answer.reply())
         usage = Usage(characters=len(request.text))

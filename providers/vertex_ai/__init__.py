@@ -26,6 +26,7 @@ from providers.base.contract import (
 )
 from providers.base.dialects import gemini_speech, generate_content, operations, veo
 from providers.base.exchange import Exchange, Reply
+from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Answer
 from providers.vertex_ai import cloud
@@ -67,6 +68,10 @@ class CloudSpeech(_Vertex):
         """Those behind OpenAI's names, then the names."""
         return cloud.listed()
 
+    def check(self, request: SpeechRequest) -> None:
+        """Raise what is known to be refused."""
+        cloud.cloud_body(self._model, request)
+
     async def speech(self, request: SpeechRequest) -> Audio:
         """Ask for it; speeds above 2 are left to the gateway."""
         return await cloud.speak(self._account, self._model, request)
@@ -78,6 +83,11 @@ class GeminiSpeech(_Vertex):
     def voices(self) -> Sequence[Voice]:
         """Gemini's, then OpenAI's names."""
         return generate_content.listed()
+
+    def check(self, request: SpeechRequest) -> None:
+        """Raise what is known to be refused."""
+        make = cloud.cloud_body if cloud.is_cloud_voice(request) else generate_content.speech_body
+        make(self._model, request)
 
     async def speech(self, request: SpeechRequest) -> Audio:
         """Ask for it. The speed of Gemini's voices is left to the gateway."""
@@ -143,22 +153,31 @@ async def _open(model: str, settings: VertexSettings, resources: Resources) -> P
     return (GeminiSpeech if model.startswith("gemini-") else CloudSpeech)(model, account)
 
 
-_SPEECH = {
-    "gemini-3.8-flash-tts": "speech, word for word, 30 voices",
-    "gemini-3.8-flash-lite-tts": "the same, cheaper",
-    "gemini-3.1-flash-tts-preview": "speech, 30 voices",
-    "gemini-2.5-flash-tts": "speech, 30 voices, not streamed by Google",
-    "gemini-2.5-pro-tts": "the same, better and slower",
-    "gemini-2.5-flash-preview-tts": "another name of gemini-2.5-flash-tts",
-    "gemini-2.5-pro-preview-tts": "another name of gemini-2.5-pro-tts",
-    "chirp": "the voices of Cloud Text-to-Speech",
-    "*": "any other Gemini model that speaks, by a name that begins with gemini-",
+def _tokens(given: float, made: float) -> Price:
+    """Of a million tokens in and out. What the voices of Cloud Text-to-Speech cost is not known: they report none."""
+    source = "LiteLLM's map of prices"
+    return Price(
+        per_input_token=given / 1e6, per_output_token=made / 1e6, source=source, as_of="2026-11-20", exact=False
+    )
+
+
+_FLASH, _PRO = _tokens(0.50, 10), _tokens(1, 20)
+_SPEECH: Mapping[str, tuple[str, Price | None]] = {
+    "gemini-3.8-flash-tts": ("speech, word for word, 30 voices", None),
+    "gemini-3.8-flash-lite-tts": ("the same, cheaper", None),
+    "gemini-3.1-flash-tts-preview": ("speech, 30 voices", None),
+    "gemini-2.5-flash-tts": ("speech, 30 voices, not streamed by Google", _FLASH),
+    "gemini-2.5-pro-tts": ("the same, better and slower", _PRO),
+    "gemini-2.5-flash-preview-tts": ("another name of gemini-2.5-flash-tts", _FLASH),
+    "gemini-2.5-pro-preview-tts": ("another name of gemini-2.5-pro-tts", _PRO),
+    "chirp": ("the voices of Cloud Text-to-Speech", None),
+    "*": ("any other Gemini model that speaks, by a name that begins with gemini-", None),
 }
 _FILMS = ("veo-3.1-generate-preview", "veo-3.1-fast-generate-preview")
 
 VENDOR = Vendor(
     name="vertex_ai",
-    models={name: Facts("audio_speech", VertexSettings, summary) for name, summary in _SPEECH.items()}
+    models={name: Facts("audio_speech", VertexSettings, *known) for name, known in _SPEECH.items()}
     | {name: Facts("video_generation", VertexSettings, "films of 4, 6 or 8 s") for name in _FILMS},
     open=_open,
     docs="https://cloud.google.com/vertex-ai/generative-ai/docs",

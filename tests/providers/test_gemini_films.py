@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.ledger.cost import expected
 from providers.base import errors
 from providers.base.contract import Address, Done, Failed, Reference, SpeechRequest, TaskProvider, VideoRequest
 from providers.base.dialects.veo import film_body
@@ -69,7 +70,10 @@ def test_what_is_sent() -> None:
         ],
         "parameters": {"aspectRatio": "9:16", "resolution": "1080p", "durationSeconds": 8, **extra},
     }
-    assert film_body(MODEL, VideoRequest("A lake")) == {"instances": [{"prompt": "A lake"}], "parameters": {}}
+    assert film_body(MODEL, VideoRequest("A lake")) == {
+        "instances": [{"prompt": "A lake"}],
+        "parameters": {"aspectRatio": "16:9", "resolution": "720p", "durationSeconds": 8},
+    }
 
 
 @pytest.mark.parametrize(
@@ -200,3 +204,21 @@ async def test_a_look_that_fails_says_nothing(veo: TaskProvider, gemini: Gemini)
             await veo.poll(task)
     gemini.advance(100)
     assert isinstance(await veo.poll(task), Done)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "usd"),
+    [
+        (MODEL, None, 3.2),
+        (MODEL, "2160x3840", 4.8),
+        ("veo-3.1-fast-generate-preview", "1280x720", 0.8),
+        ("veo-3.1-fast-generate-preview", "1080x1920", 0.96),
+        ("veo-3.1-fast-generate-preview", "3840x2160", 2.4),
+        ("veo-3.1-lite-generate-preview", "1280x720", 0.4),
+        ("veo-3.1-lite-generate-preview", "1920x1080", 0.64),
+        ("veo-3.1-lite-generate-preview", "3840x2160", None),
+    ],
+)
+def test_prices(model: str, size: str | None, usd: float | None) -> None:
+    cost = expected(VENDOR.models[model].price, [VideoRequest("x", None, size)])[1]
+    assert (None if cost is None else cost.usd) == pytest.approx(usd)

@@ -32,6 +32,9 @@ SIZES = {
     "1080x1920": ("9:16", "1080p"), "3840x2160": ("16:9", "4k"), "2160x3840": ("9:16", "4k"),
 }  # fmt: skip
 SECONDS = (4, 6, 8)
+SIZE, SECOND = "1280x720", 8
+"""What a call that names none gets; it is asked for by name, so that its price is known."""
+
 PARAMS = {
     "image": "input_reference", "duration_seconds": "seconds", "aspect_ratio": "size", "resolution": "size",
     "prompt": "prompt",
@@ -55,15 +58,13 @@ def film_body(model: str, request: TaskRequest, options: frozenset[str] = OPTION
         raise Refused(f"{model} makes films", param="model")
     if not request.prompt.strip():
         raise Refused("prompt is empty", param="prompt")
-    given: dict[str, Any] = {}
-    if request.size is not None:
-        if request.size not in SIZES:
-            raise Refused(f"size must be one of {', '.join(SIZES)}, not {request.size[:40]!r}", param="size")
-        given["aspectRatio"], given["resolution"] = SIZES[request.size]
-    if request.seconds is not None:
-        if request.seconds not in SECONDS:
-            raise Refused(f"seconds must be 4, 6 or 8, not {request.seconds}", param="seconds")
-        given["durationSeconds"] = request.seconds
+    size, seconds = request.size or SIZE, SECOND if request.seconds is None else request.seconds
+    if size not in SIZES:
+        raise Refused(f"size must be one of {', '.join(SIZES)}, not {size[:40]!r}", param="size")
+    if seconds not in SECONDS:
+        raise Refused(f"seconds must be 4, 6 or 8, not {seconds}", param="seconds")
+    ratio, resolution = SIZES[size]
+    given: dict[str, Any] = {"aspectRatio": ratio, "resolution": resolution, "durationSeconds": seconds}
     given |= _options(model, request.extra, options)
     instance: dict[str, Any] = {"prompt": request.prompt}
     if request.reference is not None:
