@@ -147,7 +147,7 @@ class GeminiVideo:
         """One look."""
         if not _OPERATION.fullmatch(task):
             return Failed(errors.Gone(f"{_NAME} no longer knows the task.", sent="yes"))
-        return operations.looked(_NAME, await self._call("GET", task), self._address)
+        return await operations.looked(_NAME, await self._call("GET", task), self._address)
 
     async def cancel(self, task: str) -> None:
         """Google's operations of films cannot be stopped: it goes on there, and nobody looks at it any more."""

@@ -131,7 +131,7 @@ class VertexVideo(_Vertex):
             return Failed(errors.Gone(f"{_NAME} no longer knows the task.", sent="yes"))
         model = task.partition("/operations/")[0]
         reply = await self._call(f"{model}:fetchPredictOperation", {"operationName": task})
-        return operations.looked(_NAME, reply, Address)
+        return await operations.looked(_NAME, reply, Address)
 
     async def cancel(self, task: str) -> None:
         """Google's operations of films cannot be stopped: it goes on there, and nobody looks at it any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,8 @@ from providers.base.exchange import MIB, Deadlines, Reply
 DEADLINES = Deadlines(first_byte=60.0, idle=30.0, total=120.0)
 CAP = 256 * MIB
 """Bytes of the largest answer: films may stand in it, in base64."""
+
+_LONG = MIB // 8
 
 
 async def begun(vendor: str, send: Callable[[], Awaitable[Reply]], name: re.Pattern[str]) -> Submitted:
@@ -38,13 +41,15 @@ async def begun(vendor: str, send: Callable[[], Awaitable[Reply]], name: re.Patt
     return Submitted(found)
 
 
-def looked(vendor: str, reply: Reply, address: Callable[[str], Address]) -> TaskState:
-    """What a look at an operation found."""
+async def looked(vendor: str, reply: Reply, address: Callable[[str], Address]) -> TaskState:
+    """What a look at an operation found. On a thread where there is a film in it."""
     if reply.status == 404:
         return Failed(errors.Gone(f"{vendor} no longer knows the task.", sent="yes"))
     if not reply.ok:
         raise _refused(vendor, reply)
-    return state_of(vendor, reply.json(), address)
+    if len(reply.body) < _LONG:
+        return state_of(vendor, reply.json(), address)
+    return await asyncio.to_thread(lambda: state_of(vendor, reply.json(), address))
 
 
 def _refused(vendor: str, reply: Reply) -> errors.ProviderError:
