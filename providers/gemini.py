@@ -27,7 +27,7 @@ from providers.base.contract import (
     TaskState,
     Voice,
 )
-from providers.base.dialects import gemini_speech, generate_content, operations, veo
+from providers.base.dialects import gemini_speech, generate_content, google, operations, veo
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price, Rate
 from providers.base.settings import VendorSettings
@@ -78,6 +78,11 @@ class Account:
             raise errors.Unavailable(f"There is no key for {_NAME} in this gateway.", reason="no_key")
         return {"x-goog-api-key": self._key.get_secret_value()}
 
+    async def known(self, model: str, wire: Wire) -> Readiness:
+        """Ask for a model's description: free, and only with a key that is good."""
+        url = f"{self.root}/models/{quote(model, safe='')}"
+        return google.known(await wire.call(Exchange(_NAME, "GET", url, self.headers())))
+
 
 class GeminiSpeech:
     """One model that speaks, as a ``SpeechProvider``."""
@@ -97,6 +102,10 @@ class GeminiSpeech:
     def voices(self) -> Sequence[Voice]:
         """The thirty prebuilt ones, then OpenAI's names."""
         return generate_content.listed()
+
+    async def probe(self) -> Readiness:
+        """Whether Google knows the key and the model."""
+        return await self._account.known(self._model, self._wire)
 
     def check(self, request: SpeechRequest) -> None:
         """Raise what is known to be refused."""
@@ -131,6 +140,10 @@ class GeminiVideo:
 
     def warm(self) -> None:
         """Nothing to load."""
+
+    async def probe(self) -> Readiness:
+        """Whether Google knows the key and the model."""
+        return await self._account.known(self._model, self._wire)
 
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         """Raise what Google would refuse; nothing is made otherwise than asked."""

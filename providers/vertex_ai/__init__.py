@@ -24,7 +24,7 @@ from providers.base.contract import (
     TaskState,
     Voice,
 )
-from providers.base.dialects import gemini_speech, generate_content, operations, veo
+from providers.base.dialects import gemini_speech, generate_content, google, operations, veo
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
@@ -60,6 +60,12 @@ class _Vertex:
     def warm(self) -> None:
         """Nothing to load."""
 
+    async def probe(self) -> Readiness:
+        """Whether Google signs us in and knows the model; asking for its description is free."""
+        headers = await self._account.headers()
+        url = f"{self._account.root}/publishers/google/models/{quote(self._model, safe='')}"
+        return google.known(await self._account.wire.call(Exchange(_NAME, "GET", url, headers)))
+
 
 class CloudSpeech(_Vertex):
     """A model of Cloud Text-to-Speech (``chirp``) as a ``SpeechProvider``."""
@@ -71,6 +77,10 @@ class CloudSpeech(_Vertex):
     def check(self, request: SpeechRequest) -> None:
         """Raise what is known to be refused."""
         cloud.cloud_body(self._model, request)
+
+    async def probe(self) -> Readiness:
+        """Whether Google signs us in and lists its voices, which is free."""
+        return await cloud.known(self._account)
 
     async def speech(self, request: SpeechRequest) -> Audio:
         """Ask for it; speeds above 2 are left to the gateway."""

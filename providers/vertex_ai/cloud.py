@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from typing import Any, Self
 
 from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, sniff
-from providers.base.contract import SPEECH_FIELDS, Audio, SpeechRequest, Usage, Voice
+from providers.base.contract import SPEECH_FIELDS, Audio, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects.event_sound import unpacked
-from providers.base.dialects.google import refused
-from providers.base.errors import BadAnswer, Refused, Unsupported
+from providers.base.dialects.google import items, refused
+from providers.base.errors import BadAnswer, ProviderError, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Reply
 from providers.vertex_ai.account import Account, body_of
 
@@ -99,6 +99,17 @@ def listed() -> list[Voice]:
     return own + [Voice(name, f"{name} ({target})", target[:5].lower()) for name, target in OPENAI_VOICES.items()]
 
 
+async def known(account: Account) -> Readiness:
+    """Ask for the voices of one language. Raises what a call would end with."""
+    headers = await account.headers() | {"x-goog-user-project": await account.project()}
+    url = f"{account.base or API}/v1/voices?languageCode=en-US"
+    reply = await account.wire.call(Exchange(_NAME, "GET", url, headers))
+    if not reply.ok:
+        raise _refused(reply)
+    voices = len(items(reply.json(), "voices"))
+    return Readiness("ready", f"{voices} voices of en-US.")
+
+
 async def speak(account: Account, model: str, request: SpeechRequest) -> Audio:
     """Ask for it whole."""
     body = cloud_body(model, request)
@@ -118,15 +129,19 @@ async def speak(account: Account, model: str, request: SpeechRequest) -> Audio:
 def _heard(reply: Reply) -> bytes:
     """The sound in an answer. On a thread: there may be minutes of it."""
     if not reply.ok:
-        try:
-            found: Any = reply.json()
-        except BadAnswer:
-            found = None
-        raise refused(_NAME, reply.status, reply.headers, found, _PARAMS)
+        raise _refused(reply)
     data = unpacked(_NAME, body_of(reply.json()).get("audioContent"))
     if not data:
         raise BadAnswer(f"{_NAME} answered without any sound.", sent="yes")
     return data
+
+
+def _refused(reply: Reply) -> ProviderError:
+    try:
+        found: Any = reply.json()
+    except BadAnswer:
+        found = None
+    return refused(_NAME, reply.status, reply.headers, found, _PARAMS)
 
 
 @dataclass

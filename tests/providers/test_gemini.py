@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from engines.media import AudioFormat, AudioSpec
 from engines.synthetic import voice_like
 from providers.base import errors
-from providers.base.contract import Audio, SpeechProvider, SpeechRequest
+from providers.base.contract import Audio, Probed, SpeechProvider, SpeechRequest
 from providers.base.dialects.generate_content import OPENAI_VOICES, VOICES, spec_of, speech_body
 from providers.base.vendor import Resources
 from providers.gemini import VENDOR
@@ -321,3 +321,17 @@ async def test_half_a_speech_is_none(gemini: Gemini, fault: Fault, kind: type[er
         with pytest.raises(kind):
             await heard(audio)
         assert [chunk async for chunk in audio.chunks] == []
+
+
+async def test_whether_it_would_answer_costs_nothing(gemini: Gemini) -> None:
+    async with opened(NEW, **account(gemini)) as made:
+        assert isinstance(made, Probed)
+        assert (await made.probe()).state == "ready"
+        gemini.next(upstream.BAD_KEY, where="poll")
+        with pytest.raises(errors.UpstreamAuth):
+            await made.probe()
+    async with opened("gemini-9", **account(gemini)) as made:
+        assert isinstance(made, Probed)
+        with pytest.raises(errors.BadAnswer, match="not found"):
+            await made.probe()
+    assert not gemini.ledger

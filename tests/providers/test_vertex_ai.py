@@ -310,3 +310,18 @@ async def test_films_come_in_the_answer(vertex: Vertex) -> None:
         with pytest.raises(errors.BadAnswer):
             await made.poll(task)
         assert isinstance(await made.poll("projects/../x"), Failed)
+
+
+@pytest.mark.parametrize("model", [OLD, NEW, "chirp", "veo-3.1-generate-preview"])
+async def test_whether_it_would_answer_costs_nothing(vertex: Vertex, model: str) -> None:
+    async with opened(model, **account(vertex)) as made:
+        assert (await made.probe()).state == "ready"
+        vertex.next(Fault(403, upstream.error(403, "No.")), where="poll")
+        with pytest.raises(errors.UpstreamAuth):
+            await made.probe()
+        vertex.refuse_sign_in = {"error": "invalid_grant"}
+    async with opened(model, **account(vertex)) as made:
+        with pytest.raises(errors.UpstreamAuth):
+            await made.probe()
+    assert not vertex.ledger
+    assert not vertex.spoken_whole

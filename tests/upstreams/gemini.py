@@ -120,6 +120,7 @@ class Gemini(Threaded):
         router.add_post(v + "/models/{model}:streamGenerateContent", self.route("speech", self._stream))
         router.add_post(v + "/models/{model}:predictLongRunning", self.route("submit", self._submit))
         router.add_get(v + "/models/{model}/operations/{id}", self.route("poll", self._poll), allow_head=False)
+        router.add_get(v + "/models/{model}", self.route("poll", self._model), allow_head=False)
         router.add_get(v + "/files/{id}:download", self.route("download", self._download), allow_head=False)
 
     def route(
@@ -263,6 +264,13 @@ class Gemini(Threaded):
             }
         }
         return web.json_response({"name": operation.name, "done": True, **found})
+
+    async def _model(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        model = request.match_info["model"]
+        if model not in self.speech_models() | FILM_MODELS:
+            return web.json_response(error(404, f"models/{model} is not found."), status=404)
+        name = request.path.strip("/").partition("/")[2]
+        return web.json_response({"name": name, "displayName": model, "version": "001"})
 
     async def _download(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         operation = next(

@@ -114,3 +114,10 @@ def test_answers_without_sound(client: tuple[Gemini, genai.Client]) -> None:
     (blocked,) = google.models.generate_content_stream(model="gemini-3.8-flash-tts", contents=TEXT, config=config())
     assert blocked.prompt_feedback.block_reason == "SAFETY"
     assert not blocked.candidates
+
+
+def test_a_model_is_known(client: tuple[Gemini, genai.Client]) -> None:
+    _, google = client
+    assert google.models.get(model="gemini-3.8-flash-tts").name == "models/gemini-3.8-flash-tts"
+    with pytest.raises(errors.ClientError, match="not found"):
+        google.models.get(model="gemini-9")

@@ -103,3 +103,9 @@ def test_cloud_text_to_speech(vertex: Vertex) -> None:
             audio_config=tts.AudioConfig(audio_encoding=tts.AudioEncoding.PCM),
         )
     client.transport.close()
+
+
+def test_a_model_is_known(vertex: Vertex, client: genai.Client) -> None:
+    name = "publishers/google/models/gemini-2.5-pro-tts"
+    assert client.models.get(model="gemini-2.5-pro-tts").name == name
+    assert vertex.requests[-1].path.startswith(f"/v1beta1/{name}")

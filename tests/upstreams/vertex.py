@@ -78,6 +78,8 @@ class Vertex(Gemini):
         router.add_post(place + ":streamGenerateContent", self.route("speech", self._stream))
         router.add_post(place + ":predictLongRunning", self.route("submit", self._begin))
         router.add_post(place + ":fetchPredictOperation", self.route("poll", self._fetch))
+        known = "/{version:v1|v1beta1}/publishers/google/models/{model}"
+        router.add_get(known, self.route("poll", self._model), allow_head=False)
         router.add_post("/v1/text:synthesize", self.route("speech", self._synthesize))
         router.add_get("/v1/voices", self.route("poll", self._voices), allow_head=False)
         router.add_post("/token", self._sign_in)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from providers.base import errors
+from providers.base.contract import Readiness
 from providers.base.errors import ProviderError
+from providers.base.exchange import Reply
 from providers.base.refusals import MAX_PAUSE, refusal
 
 T = TypeVar("T")
@@ -72,3 +74,16 @@ def rpc_refused(vendor: str, error: Mapping[str, Any], params: Mapping[str, str]
     code = member(error, "code", int) or 0
     status = code if code >= 400 else _RPC.get(code, 500)
     return refused(vendor, status, {}, {"error": error}, params)
+
+
+def known(reply: Reply) -> Readiness:
+    """What a look at a model says, which costs nothing. Raises what a call would end with."""
+    try:
+        found = reply.json()
+    except errors.BadAnswer:
+        found = None
+    if not reply.ok:
+        raise refused(reply.vendor, reply.status, reply.headers, found, {})
+    if not member(found, "name", str):
+        raise errors.BadAnswer(f"{reply.vendor} answered with something that is no model.", sent="yes")
+    return Readiness("ready")

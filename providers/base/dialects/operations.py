@@ -29,7 +29,7 @@ async def begun(vendor: str, send: Callable[[], Awaitable[Reply]], name: re.Patt
         raise
     if not reply.ok:
         told = _refused(vendor, reply)
-        if reply.status == 504:
+        if reply.status in (500, 504):  # it broke at the request, or something gave up waiting for it
             told.sent = "maybe"
         raise told
     try:
