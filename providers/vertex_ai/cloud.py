@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self
 
 from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, sniff
+from engines.text import within
 from providers.base.contract import SPEECH_FIELDS, Audio, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects.event_sound import unpacked
 from providers.base.dialects.google import items, refused
@@ -21,7 +23,7 @@ from providers.vertex_ai.account import Account, body_of
 
 API = "https://texttospeech.googleapis.com"
 LONGEST = 5000
-"""Bytes of the longest text."""
+"""Bytes of the longest text of one call."""
 
 # LiteLLM's six; the others are Chirp's namesakes of the voices that Gemini has for them.
 OPENAI_VOICES = {
@@ -37,6 +39,7 @@ _PARAMS = {"voice": "voice", "language": "voice", "ssml": "input", "input": "inp
 _DEADLINES = Deadlines(first_byte=120.0, idle=60.0, total=300.0)
 _BETTER = frozenset({"pitch", "volumeGainDb", "effectsProfileId"})
 _PIECE = 24_000
+_UNITS = LONGEST // 3  # of UTF-16, each of which is three bytes of UTF-8 at most
 
 
 def is_cloud_voice(request: SpeechRequest) -> bool:
@@ -61,9 +64,8 @@ def cloud_body(model: str, request: SpeechRequest) -> dict[str, Any]:
     if not isinstance(tuned, dict) or not tuned.keys() <= _BETTER:
         known = ", ".join(sorted(_BETTER))
         raise Refused(f"audioConfig may have {known}; the gateway does the rest", param="audioConfig")
-    if len(request.text.encode()) > LONGEST:
-        size = len(request.text.encode())
-        raise Refused(f"input may have {LONGEST:,} bytes in UTF-8 for {model}, not {size:,}", param="input")
+    if ssml and len(request.text.encode()) > LONGEST:
+        raise Refused(f"input may have {LONGEST:,} bytes in UTF-8 where it is SSML, for {model}", param="input")
     return {
         "input": {"ssml" if ssml else "text": request.text},
         "voice": _voice(model, request.voice) if described is None else _described(described),
@@ -111,28 +113,32 @@ async def known(account: Account) -> Readiness:
 
 
 async def speak(account: Account, model: str, request: SpeechRequest) -> Audio:
-    """Ask for it whole."""
+    """Ask for it; a text that is too long for one call in several, one after the other."""
     body = cloud_body(model, request)
-    project = {"x-goog-user-project": await account.project()}
-    headers = await account.headers() | project
-    url = f"{account.base or API}/v1/text:synthesize"
-    reply = await account.wire.call(
-        Exchange(_NAME, "POST", url, headers, json=body, deadlines=_DEADLINES, cap=64 * MIB)
-    )
-    data = await asyncio.to_thread(_heard, reply)
+    key, text = next(iter(body["input"].items()))
+
+    async def ask(part: str) -> bytes:
+        project = {"x-goog-user-project": await account.project()}
+        headers = await account.headers() | project
+        url, asked = f"{account.base or API}/v1/text:synthesize", body | {"input": {key: part}}
+        reply = await account.wire.call(
+            Exchange(_NAME, "POST", url, headers, json=asked, deadlines=_DEADLINES, cap=64 * MIB)
+        )
+        return await asyncio.to_thread(_heard, reply)
+
+    first, *rest = [text] if len(text.encode()) <= LONGEST else within(text, _UNITS)
     usage = Usage(characters=len(request.text))
     tempo = request.speed / body["audioConfig"]["speakingRate"]
-    kind = AudioFormat.WAV if sniff(data[:12]) is AudioFormat.WAV else AudioFormat.PCM
-    return Audio(AudioSpec(kind), _Spoken(data, usage, kind is AudioFormat.PCM, tempo), usage, tempo)
+    return Audio(AudioSpec(AudioFormat.PCM), _Spoken(ask, await ask(first), rest, usage, tempo), usage, tempo)
 
 
 def _heard(reply: Reply) -> bytes:
-    """The sound in an answer. On a thread: there may be minutes of it."""
+    """The samples in an answer. On a thread: there may be minutes of them."""
     if not reply.ok:
         raise _refused(reply)
     data = unpacked(_NAME, body_of(reply.json()).get("audioContent"))
-    if not data:
-        raise BadAnswer(f"{_NAME} answered without any sound.", sent="yes")
+    if not data or sniff(data[:12]) is AudioFormat.WAV:
+        raise BadAnswer(f"{_NAME} answered without the samples that it was asked for.", sent="yes")
     return data
 
 
@@ -146,25 +152,29 @@ def _refused(reply: Reply) -> ProviderError:
 
 @dataclass
 class _Spoken:
-    """The sound, in pieces; the seconds of raw samples are counted as they pass."""
+    """The sound in pieces, part after part; the seconds are counted as they pass."""
 
+    ask: Callable[[str], Awaitable[bytes]]
     data: bytes
+    rest: list[str]
     usage: Usage
-    counted: bool
     tempo: float
-    at: int = field(default=0)
+    at: int = 0
+    passed: int = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
+        if self.at >= len(self.data) and self.rest:
+            self.data, self.at = await self.ask(self.rest.pop(0)), 0
         piece = self.data[self.at : self.at + _PIECE]
         if not piece:
             raise StopAsyncIteration
         self.at += len(piece)
-        if self.counted:
-            self.usage.audio_seconds = self.at / (2 * SAMPLE_RATE) / self.tempo
+        self.passed += len(piece)
+        self.usage.audio_seconds = self.passed / (2 * SAMPLE_RATE) / self.tempo
         return piece
 
     async def aclose(self) -> None:
-        self.data = b""
+        self.data, self.rest = b"", []

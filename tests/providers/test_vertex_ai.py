@@ -244,7 +244,7 @@ def test_markup_and_options() -> None:
     ("request_", "param"),
     [
         (SpeechRequest("x", "alloy", instructions="softly"), "instructions"),
-        (SpeechRequest("é" * 2501, "alloy"), "input"),
+        (SpeechRequest(f"<speak>{'é' * 2500}</speak>", "alloy"), "input"),
         (SpeechRequest("x", "aloy"), "voice"),
         (SpeechRequest("x", "", extra={"voice": {"languageCode": "de-DE", "pitch": 1}}), "voice"),
         (SpeechRequest("x", "alloy", extra={"use_ssml": "yes"}), "use_ssml"),
@@ -280,6 +280,23 @@ async def test_how_a_call_fails(vertex: Vertex, voice: str, fault: Fault, kind: 
     assert caught.value.sent == "yes"
     assert caught.value.param == ("voice" if kind is errors.Refused else None)
     assert vertex.token not in str(caught.value)
+
+
+async def test_a_text_that_is_too_long_for_one_call(vertex: Vertex) -> None:
+    sentences = [f"{number}: " + "あ" * 200 + "。" for number in range(20)]
+    async with opened("chirp", **account(vertex)) as made:
+        audio = await made.speech(SpeechRequest(" ".join(sentences), "alloy"))
+        assert len(vertex.spoken_whole) == 1
+        sound = await heard(audio)
+        parts = [each["input"]["text"] for each in vertex.spoken_whole]
+        assert len(parts) == 3
+        assert " ".join(parts) == " ".join(sentences)
+        assert all(part.endswith("。") for part in parts)
+        assert audio.usage.audio_seconds == len(sound) / 48_000
+        audio = await made.speech(SpeechRequest(" ".join(sentences), "alloy"))
+        vertex.next(upstream.OVERLOADED)
+        with pytest.raises(errors.UpstreamDown):
+            await heard(audio)
 
 
 async def test_an_answer_of_cloud_text_to_speech_without_sound(vertex: Vertex) -> None:
