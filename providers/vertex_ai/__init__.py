@@ -25,6 +25,7 @@ from providers.base.contract import (
     Voice,
 )
 from providers.base.dialects import gemini_speech, generate_content, google, operations, veo
+from providers.base.dialects.options import flag
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
@@ -39,7 +40,7 @@ NAMES = {
 }
 
 _NAME = "Vertex AI"
-_OPTIONS = veo.OPTIONS | {"generateAudio"}
+_OPTIONS = {**veo.OPTIONS, "generateAudio": flag}
 _OPERATION = re.compile(
     r"projects/[\w.:-]{1,100}/locations/[\w-]{1,40}/publishers/google/models/[\w.-]{1,128}/operations/[\w.-]{1,256}",
     re.ASCII,

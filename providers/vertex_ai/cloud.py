@@ -14,9 +14,11 @@ from typing import Any, Self
 
 from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, sniff
 from engines.text import within
-from providers.base.contract import SPEECH_FIELDS, Audio, Readiness, SpeechRequest, Usage, Voice
+from providers.base.contract import Audio, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects.event_sound import unpacked
-from providers.base.dialects.google import items, refused
+from providers.base.dialects.google import items as each_of
+from providers.base.dialects.google import refused
+from providers.base.dialects.options import checked, flag, items, mapping, number
 from providers.base.errors import BadAnswer, ProviderError, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Reply
 from providers.vertex_ai.account import Account, body_of
@@ -37,7 +39,7 @@ _NAME = "Google Cloud Text-to-Speech"
 _VOICE = re.compile(r"([a-z]{2,3}-[A-Za-z]{2,4}(?:-[a-z]{2,8})?)-[A-Za-z0-9]+(-[A-Za-z0-9_-]+)?")
 _PARAMS = {"voice": "voice", "language": "voice", "ssml": "input", "input": "input", "speaking_rate": "speed"}
 _DEADLINES = Deadlines(first_byte=120.0, idle=60.0, total=300.0)
-_BETTER = frozenset({"pitch", "volumeGainDb", "effectsProfileId"})
+_BETTER = {"pitch": number(-20, 20), "volumeGainDb": number(-96, 16), "effectsProfileId": items()}
 _PIECE = 24_000
 _UNITS = LONGEST // 3  # of UTF-16, each of which is three bytes of UTF-8 at most
 
@@ -53,17 +55,10 @@ def cloud_body(model: str, request: SpeechRequest) -> dict[str, Any]:
     if request.instructions is not None:
         raise Unsupported(f"{model} with this voice cannot follow instructions; leave them out", param="instructions")
     extra = dict(request.extra)
-    described, tuned = extra.pop("voice", None), extra.pop("audioConfig", {})
-    ssml = extra.pop("use_ssml", request.text.lstrip().startswith(("<speak>", "<speak ")))
-    for option in extra:
-        near = get_close_matches(option, (*SPEECH_FIELDS, "audioConfig", "use_ssml"), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-        raise Unsupported(f"{model} knows no option {option!r}; {hint}", param=option)
-    if not isinstance(ssml, bool):
-        raise Refused("use_ssml must be true or false", param="use_ssml")
-    if not isinstance(tuned, dict) or not tuned.keys() <= _BETTER:
-        known = ", ".join(sorted(_BETTER))
-        raise Refused(f"audioConfig may have {known}; the gateway does the rest", param="audioConfig")
+    described = extra.pop("voice", None)
+    given = checked(model, extra, {"audioConfig": mapping, "use_ssml": flag})
+    tuned = checked(model, given.get("audioConfig", {}), _BETTER, "audioConfig")
+    ssml = given.get("use_ssml", request.text.lstrip().startswith(("<speak>", "<speak ")))
     if ssml and len(request.text.encode()) > LONGEST:
         raise Refused(f"input may have {LONGEST:,} bytes in UTF-8 where it is SSML, for {model}", param="input")
     return {
@@ -108,7 +103,7 @@ async def known(account: Account) -> Readiness:
     reply = await account.wire.call(Exchange(_NAME, "GET", url, headers))
     if not reply.ok:
         raise _refused(reply)
-    voices = len(items(reply.json(), "voices"))
+    voices = len(each_of(reply.json(), "voices"))
     return Readiness("ready", f"{voices} voices of en-US.")
 
 

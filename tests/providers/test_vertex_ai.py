@@ -248,7 +248,9 @@ def test_markup_and_options() -> None:
         (SpeechRequest("x", "aloy"), "voice"),
         (SpeechRequest("x", "", extra={"voice": {"languageCode": "de-DE", "pitch": 1}}), "voice"),
         (SpeechRequest("x", "alloy", extra={"use_ssml": "yes"}), "use_ssml"),
-        (SpeechRequest("x", "alloy", extra={"audioConfig": {"audioEncoding": "MP3"}}), "audioConfig"),
+        (SpeechRequest("x", "alloy", extra={"audioConfig": {"audioEncoding": "MP3"}}), "audioConfig.audioEncoding"),
+        (SpeechRequest("x", "alloy", extra={"audioConfig": {"pitch": 21}}), "audioConfig.pitch"),
+        (SpeechRequest("x", "alloy", extra={"audioConfig": 3}), "audioConfig"),
         (SpeechRequest("x", "alloy", extra={"pitch": 1}), "pitch"),
     ],
 )

@@ -6,13 +6,13 @@ Source: https://platform.openai.com/docs/guides/audio. A stream has ``pcm16``: 2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from engines.media import AudioFormat, AudioSpec, sniff
 from providers.base import errors
-from providers.base.contract import SPEECH_FIELDS, SpeechRequest, Usage
+from providers.base.contract import SpeechRequest, Usage
 from providers.base.dialects.event_sound import count, parsed, unpacked
+from providers.base.dialects.options import Check, checked, number, text
 from providers.base.exchange import Reply
 from providers.base.refusals import clean, refusal
 
@@ -20,13 +20,13 @@ VOICES = (
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
 
-OPTIONS: Mapping[str, tuple[type, ...]] = {
-    "temperature": (int, float),
-    "top_p": (int, float),
-    "seed": (int,),
-    "max_completion_tokens": (int,),
-    "service_tier": (str,),
-    "user": (str,),
+OPTIONS: Mapping[str, Check] = {
+    "temperature": number(0, 2),
+    "top_p": number(0, 1),
+    "seed": number(-(2**63), 2**63 - 1, whole=True),
+    "max_completion_tokens": number(1, 2**31, whole=True),
+    "service_tier": text,
+    "user": text,
 }
 """What may be sent along."""
 
@@ -36,14 +36,7 @@ _PARAMS = {"voice": "voice", "messages": "input"}
 
 def chat_body(model: str, request: SpeechRequest) -> dict[str, Any]:
     """The body that asks for ``request``, but for its speed. Raises ``Unsupported`` and ``Refused``."""
-    for option, value in request.extra.items():
-        if option not in OPTIONS:
-            near = get_close_matches(option, (*SPEECH_FIELDS, *OPTIONS), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-            raise errors.Unsupported(f"{model} knows no option {option!r}; {hint}", param=option)
-        if not isinstance(value, OPTIONS[option]) or isinstance(value, bool):
-            kind = "a text" if str in OPTIONS[option] else "a number"
-            raise errors.Refused(f"{option} must be {kind}", param=option)
+    options = checked(model, request.extra, OPTIONS)
     task = f"{_TASK} How to speak: {request.instructions}" if request.instructions else _TASK
     return {
         "model": model,
@@ -55,7 +48,7 @@ def chat_body(model: str, request: SpeechRequest) -> dict[str, Any]:
         "messages": [{"role": "system", "content": task}, {"role": "user", "content": request.text}],
         "stream": True,
         "stream_options": {"include_usage": True},
-        **request.extra,
+        **options,
     }
 
 

@@ -12,10 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from engines.media import SAMPLE_RATE, AudioFormat, AudioSpec, sniff
-from providers.base.contract import SPEECH_FIELDS, SpeechRequest, Usage, Voice
+from providers.base.contract import SpeechRequest, Usage, Voice
 from providers.base.dialects.event_sound import count, parsed, unpacked
 from providers.base.dialects.google import items, member, refused
-from providers.base.errors import BadAnswer, Broken, PolicyViolation, Refused, Unsupported
+from providers.base.dialects.options import checked
+from providers.base.errors import BadAnswer, Broken, PolicyViolation, Refused
 from providers.base.refusals import clean
 
 VOICES = {
@@ -64,11 +65,8 @@ def speech_body(model: str, request: SpeechRequest) -> dict[str, Any]:
     """The body that asks for ``request``, but for its speed. Raises ``Refused`` and ``Unsupported``."""
     extra = dict(request.extra)
     described = extra.pop("voice", None)
-    language = extra.pop("language_code", extra.pop("languageCode", None))
-    for option in extra:
-        near = get_close_matches(option, (*SPEECH_FIELDS, "language_code"), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "leave it out"
-        raise Unsupported(f"{model} knows no option {option!r}; {hint}", param=option)
+    given = checked(model, extra, {"language_code": _tag, "languageCode": _tag})
+    language = given.get("language_code", given.get("languageCode"))
     speech: dict[str, Any] = {}
     speakers: list[str] = []
     if described is not None:
@@ -80,13 +78,15 @@ def speech_body(model: str, request: SpeechRequest) -> dict[str, Any]:
     else:
         speech["voiceConfig"] = _voice(model, request.voice)
     if language is not None:
-        if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
-            raise Refused("language_code must be a tag such as en-US", param="language_code")
         speech["languageCode"] = language
     return {
         "contents": [{"role": "user", "parts": _parts(model, request, speakers)}],
         "generationConfig": {"responseModalities": ["AUDIO"], "speechConfig": speech},
     }
+
+
+def _tag(value: Any) -> str | None:
+    return None if isinstance(value, str) and _LANGUAGE.fullmatch(value) else "a tag such as en-US"
 
 
 def _voice(model: str, voice: str) -> dict[str, Any]:

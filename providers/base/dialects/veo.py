@@ -24,7 +24,8 @@ from providers.base.contract import (
 )
 from providers.base.dialects.event_sound import unpacked
 from providers.base.dialects.google import items, member, rpc_refused
-from providers.base.errors import BadAnswer, PolicyViolation, Refused, Unsupported
+from providers.base.dialects.options import Check, checked, number, text
+from providers.base.errors import BadAnswer, PolicyViolation, Refused
 from providers.base.refusals import clean
 
 SIZES = {
@@ -42,17 +43,15 @@ PARAMS = {
 """Parts of Google's field names, and what they are in OpenAI's words."""
 
 _PICTURES = ("image/png", "image/jpeg", "image/webp")
-_OPTIONS: Mapping[str, tuple[type, str]] = {
-    "negativePrompt": (str, "a text"),
-    "personGeneration": (str, "a text, such as allow_adult"),
-    "seed": (int, "a whole number"),
-    "generateAudio": (bool, "true or false"),
+OPTIONS: Mapping[str, Check] = {
+    "negativePrompt": text,
+    "personGeneration": text,
+    "seed": number(0, 2**32 - 1, whole=True),
 }
-OPTIONS = frozenset({"negativePrompt", "personGeneration", "seed"})
 """What a film may have besides OpenAI's own options."""
 
 
-def film_body(model: str, request: TaskRequest, options: frozenset[str] = OPTIONS) -> dict[str, Any]:
+def film_body(model: str, request: TaskRequest, options: Mapping[str, Check] = OPTIONS) -> dict[str, Any]:
     """The body that asks for ``request``. Raises ``Refused`` and ``Unsupported``."""
     if not isinstance(request, VideoRequest):
         raise Refused(f"{model} makes films", param="model")
@@ -65,22 +64,11 @@ def film_body(model: str, request: TaskRequest, options: frozenset[str] = OPTION
         raise Refused(f"seconds must be 4, 6 or 8, not {seconds}", param="seconds")
     ratio, resolution = SIZES[size]
     given: dict[str, Any] = {"aspectRatio": ratio, "resolution": resolution, "durationSeconds": seconds}
-    given |= _options(model, request.extra, options)
+    given |= checked(model, request.extra, options)
     instance: dict[str, Any] = {"prompt": request.prompt}
     if request.reference is not None:
         instance["image"] = _picture(request.reference)
     return {"instances": [instance], "parameters": given}
-
-
-def _options(model: str, extra: Mapping[str, Any], options: frozenset[str]) -> dict[str, Any]:
-    for option, value in extra.items():
-        if option not in options:
-            known = ", ".join(sorted(options))
-            raise Unsupported(f"{model} knows no option {option!r}, only {known}; leave it out", param=option)
-        kind, words = _OPTIONS[option]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise Refused(f"{option} must be {words}", param=option)
-    return dict(extra)
 
 
 def _picture(reference: Reference) -> dict[str, str]:
