@@ -17,7 +17,7 @@ run: .venv/base
 	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
 
 test: .venv/dev
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 # Minutes: the gateway killed at every boundary ten times over, and 2,000 calls over lines that lose answers.
 chaos: .venv/dev
