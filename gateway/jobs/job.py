@@ -23,7 +23,7 @@ class State(StrEnum):
 # What may follow what. A state may follow itself where only its fields change (progress, the time of the next look).
 MOVES: Mapping[State, frozenset[State]] = {
     State.CREATED: frozenset({State.SUBMITTING, State.FAILED, State.CANCELLED}),
-    State.SUBMITTING: frozenset({State.RUNNING, State.FAILED}),
+    State.SUBMITTING: frozenset({State.RUNNING, State.COMPLETED, State.FAILED}),
     State.RUNNING: frozenset({State.RUNNING, State.STORING, State.FAILED, State.CANCELLED}),
     State.STORING: frozenset({State.STORING, State.COMPLETED, State.FAILED, State.CANCELLED}),
     State.COMPLETED: frozenset(),

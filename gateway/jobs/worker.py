@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
+from typing import Any
 
 from gateway.jobs.desk import Desk, Settle
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, Conflict, StoreError, SubmissionUnknown, UnknownJob, fault_of
@@ -22,7 +23,7 @@ from gateway.jobs.job import TERMINAL, Job, State
 from gateway.jobs.look import Keep, Looker, ProviderOf
 from gateway.jobs.schedule import wait_working
 from gateway.jobs.store import JobStore
-from providers.base.contract import TaskProvider, TaskRequest
+from providers.base.contract import Done, TaskProvider, TaskRequest
 from providers.base.errors import ProviderError
 
 LEASE = 300.0
@@ -58,6 +59,7 @@ class Jobs:
         self.tally = self._desk.tally
         self.provider_of = provider_of
         self._looker = Looker(self._desk, provider_of, keep)
+        self._keep = keep
         self._now = now
         self._concurrency = concurrency
         self._name = secrets.token_hex(8)
@@ -71,7 +73,9 @@ class Jobs:
         self._desk.settle = settle
 
     async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool = False) -> Job:
-        """Hand a task over, once, and return the running job. Its row is added, unless it was ``added`` just now.
+        """Hand a task over, once, and return the running job (the ended one, where the provider answers at once).
+
+        Its row is added, unless it was ``added`` just now.
 
         Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
         it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
@@ -152,10 +156,12 @@ class Jobs:
         known = await desk.plan(job.deployment, provider.poll_interval)
         job = await desk.move(job, State.SUBMITTING)
         try:
-            task = (await provider.submit(request)).task
+            taken = await provider.submit(request)
+            if taken.done is not None and (kept := await self._at_once(job, taken.task, taken.done)) is not None:
+                return kept
             now = desk.now()
             due = now + wait_working(known, 0.0, None, desk.chance)
-            job = await desk.move(job, State.RUNNING, task=task, submitted=now, next_poll=due)
+            job = await desk.move(job, State.RUNNING, task=taken.task, submitted=now, next_poll=due)
         except ProviderError as error:
             if error.sent == "maybe":
                 await desk.fail(job, UNKNOWN, f"{UNKNOWN.code}: {error}")
@@ -169,6 +175,20 @@ class Jobs:
             raise
         self._wake.set()
         return job
+
+    async def _at_once(self, job: Job, task: str, done: Done) -> Job | None:
+        """Keep what came with the answer; ``None`` where that fails, and the task is looked at like any other.
+
+        Until it is kept the row says that nobody knows, which is how it is after a crash.
+        """
+        desk, now = self._desk, self._desk.now()
+        try:
+            outputs = await self._keep(job, done)
+        except (ProviderError, OSError) as error:
+            _log.error("%s (%s): what came with the answer was not kept: %s", job.id, job.deployment, error)
+            return None
+        ended: dict[str, Any] = {"submitted": now, "done": now, "completed": desk.now(), "progress": 1.0}
+        return await desk.move(job, State.COMPLETED, task=task, outputs=tuple(outputs), **ended)
 
     async def _run(self) -> None:
         while True:

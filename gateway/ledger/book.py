@@ -169,14 +169,15 @@ class Metered:
         found = await self._provider.submit(request)
         if found.cost_usd is not None and not self._own:
             self._book.note(self._job.id, Cost(found.cost_usd, "expected"))
+        if found.done is not None:
+            await self._ended(found.done)
         return found
 
     async def poll(self, task: str) -> TaskState:
         """As it is; an end is settled before it is told."""
         found = await self._provider.poll(task)
         if isinstance(found, Done):
-            self._book.heard(self._job.id, found.usage)
-            await self._book.settle(self._job.id, lambda old: self._done(found, old))
+            await self._ended(found)
         elif isinstance(found, Failed) and found.cost_usd is not None:
             usd = found.cost_usd
             await self._book.settle(self._job.id, lambda old: self._failed(usd, old))
@@ -185,6 +186,10 @@ class Metered:
     async def cancel(self, task: str) -> None:
         """As it is."""
         await self._provider.cancel(task)
+
+    async def _ended(self, found: Done) -> None:
+        self._book.heard(self._job.id, found.usage)
+        await self._book.settle(self._job.id, lambda old: self._done(found, old))
 
     def _done(self, found: Done, old: Cost | None) -> Cost | None:
         if found.usage.cost_usd is not None and not self._own:

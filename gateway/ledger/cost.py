@@ -88,7 +88,7 @@ def units(price: Price | None, request: TaskRequest) -> Used:
         return Used(characters=len(request.text), options=options)
     size = price.size if request.size in (None, "auto") else request.size
     if isinstance(request, ImageRequest):
-        return Used(images=1, size=size, options=options)
+        return Used(images=request.n, size=size, options=options)
     seconds = price.seconds if request.seconds is None else float(request.seconds)
     return Used(video_seconds=seconds, size=size, options=options)
 

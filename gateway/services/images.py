@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engines.codec import CodecError
 from engines.pictures import PictureFormat, convert
@@ -40,12 +40,12 @@ class ImageService:
         self._guards = guards
 
     async def submit(self, model: str, request: ImageRequest, n: int, caller: Caller) -> Submission:
-        """Hand ``n`` tasks over. Raises what ``Guards.screen`` and ``TaskService.submit`` raise."""
+        """Hand over the tasks of ``n`` pictures. Raises what ``Guards.screen`` and ``TaskService.submit`` raise."""
         request = await self._guards.screen(model, request, caller)
         shown: dict[str, object] = {"prompt": request.prompt, "size": request.size, "n": n}
         if request.references:
             shown["references"] = await asyncio.to_thread(_digest, request)
-        return await self._tasks.submit(model, "image", [request] * n, shown, caller)
+        return await self._tasks.submit(model, "image", [replace(request, n=n)], shown, caller)
 
     async def finish(self, submission: Submission, output_format: PictureFormat | None = None) -> Pictures:
         """Wait for all of them. Raises what ``TaskService.finished`` raises.

@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from providers.base.contract import TaskProvider, TaskRequest
+from providers.base.contract import ImageRequest, Several, TaskProvider, TaskRequest
 from providers.base.errors import Unsupported
+
+
+def tasks_of(provider: TaskProvider, request: TaskRequest) -> list[TaskRequest]:
+    """``request`` as the tasks that the provider takes: a picture each, or as many as it makes in one."""
+    if not isinstance(request, ImageRequest):
+        return [request]
+    most = provider.most_images if isinstance(provider, Several) else 1
+    return [replace(request, n=min(most, request.n - done)) for done in range(0, request.n, most)]
 
 
 def fit(

@@ -27,7 +27,7 @@ from gateway.services.admission import Admission, Admitted
 from gateway.services.asking import Asker, Kind, Turn
 from gateway.services.caller import Caller
 from gateway.services.deployments import Deployment
-from gateway.services.options import fit
+from gateway.services.options import fit, tasks_of
 from gateway.services.served import Served
 from gateway.services.webhooks import Webhooks
 from providers.base.contract import Patient, TaskProvider, TaskRequest
@@ -107,7 +107,7 @@ class TaskService:
     async def submit(
         self, model: str, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
     ) -> Submission:
-        """One task for each of ``requests``, at the first deployment of ``model`` that takes them.
+        """The tasks of ``requests`` (``tasks_of`` each), at the first deployment of ``model`` that takes them.
 
         A retry is joined to the tasks of the first try. ``shown`` are the fields of the call that are shown again.
         Raises ``UnknownModel``, ``InvalidRequest`` or the ``ProviderError`` of the last deployment asked.
@@ -264,6 +264,7 @@ class TaskService:
         provider, entry = deployment.provider, deployment.entry
         assert isinstance(provider, TaskProvider), "only those that make tasks are asked for one"
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
+        requests = [task for request in requests for task in tasks_of(provider, request)]
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
         if caller.dry_run:
             raise quoted(entry, deployment.price, fitting)

@@ -42,11 +42,12 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One picture of ``/v1/images/generations`` or ``/v1/images/edits``, in OpenAI's words.
+    """Pictures of ``/v1/images/generations`` or ``/v1/images/edits``, in OpenAI's words.
 
-    ``size`` is ``WxH`` or ``auto``; ``output_format`` png, jpeg or webp. Both are wishes where the provider lets one
-    choose; ``mask`` is a png whose transparent parts say where the first of ``references`` is to be changed (who
-    cannot do that raises ``Unsupported`` with ``param="mask"``); ``extra`` holds every other field.
+    ``n`` is how many: one, unless the provider is ``Several``. ``size`` is ``WxH`` or ``auto``; ``output_format`` png,
+    jpeg or webp. Both are wishes where the provider lets one choose; ``mask`` is a png whose transparent parts say
+    where the first of ``references`` is to be changed (who cannot do that raises ``Unsupported`` with
+    ``param="mask"``); ``extra`` holds every other field.
     """
 
     prompt: str
@@ -55,6 +56,7 @@ class ImageRequest:
     references: tuple[Reference, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     mask: Reference | None = None
+    n: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +153,51 @@ class SpeechProvider(Provider, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """One ``/v1/audio/transcriptions`` call (``translate``: of ``/v1/audio/translations``), in OpenAI's words.
+
+    ``file`` is the sound as it came, with its own name, by whose ending vendors tell what it is. ``fields`` are the
+    others of the form, spelled as they came (``timestamp_granularities[]``), but for ``model``.
+    """
+
+    file: bytes = field(repr=False)
+    filename: str
+    media_type: str = ""
+    translate: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Transcript:
+    """Text in the form that was asked for: JSON, plain text, subtitles or events; ``media_type`` says which.
+
+    ``chunks`` must be closed (``aclose``) by whoever stops reading early.
+    """
+
+    media_type: str
+    chunks: ByteStream
+    usage: Usage = field(default_factory=Usage)
+
+
+@runtime_checkable
+class TranscriptionProvider(Protocol):
+    """A model that writes down what is said."""
+
+    async def transcribe(self, request: TranscriptionRequest) -> Transcript:
+        """Begin. Raises ``ProviderError`` before the first chunk wherever the fault can be known by then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """The vendor took the task. ``task`` is its own id for it, all that is needed to poll it after a restart.
 
-    ``cost_usd`` is what the vendor says that it will charge.
+    ``cost_usd`` is what the vendor says that it will charge. ``done`` is what one that answers at once has made; that
+    task is looked at only if it could not be kept.
     """
 
     task: str
     cost_usd: float | None = None
+    done: Done | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +299,13 @@ class SpeechTasks(Protocol):
 
     def voices(self) -> Sequence[Voice]:
         """The voices that can be asked for, the provider's own names first."""
+
+
+@runtime_checkable
+class Several(Protocol):
+    """A ``TaskProvider`` that makes several pictures as one task: up to ``most_images``."""
+
+    most_images: int
 
 
 @runtime_checkable

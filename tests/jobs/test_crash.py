@@ -12,7 +12,7 @@ from gateway.jobs.job import TERMINAL, State
 from gateway.jobs.sqlite import SqliteJobStore
 from providers.base.contract import VideoRequest
 from tests.contracts.jobs import make
-from tests.jobs.fakes import Clock, Fate, Killed, Mortal, Shaky, Shelf, Vendor, jobs_of, until_ended
+from tests.jobs.fakes import AtOnce, Clock, Fate, Killed, Mortal, Shaky, Shelf, Vendor, jobs_of, until_ended
 
 WRITES = "add move claim release"
 
@@ -87,6 +87,20 @@ async def test_killed_at_every_boundary(tmp_path: Path, names: tuple[str, ...]) 
         end += 1
     assert end > 25
     assert world.told == dict.fromkeys(names, State.RUNNING)
+
+
+async def test_killed_at_every_boundary_with_a_vendor_that_answers_at_once(tmp_path: Path) -> None:
+    end, survived = 1, False
+    while not survived:
+        clock = Clock()
+        world = World(tmp_path / f"{end}.db", AtOnce(clock), clock)
+        survived = await world.live(Fate(end), ("a",))
+        if not survived:
+            assert await world.live(Fate(10_000), ())
+        await world.check(("a",))
+        end += 1
+    assert end > 9
+    assert world.told == {"a": State.COMPLETED}
 
 
 @pytest.mark.parametrize("seed", range(12))

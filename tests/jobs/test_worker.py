@@ -15,9 +15,9 @@ from gateway.jobs.look import ABSENT, TRIES
 from gateway.jobs.memory import MemoryJobStore
 from gateway.jobs.worker import Jobs
 from providers.base.contract import Failed, TaskState, Working
-from providers.base.errors import Broken, ProviderError, Refused
+from providers.base.errors import BadAnswer, Broken, ProviderError, Refused
 from tests.contracts.jobs import RUN, brought, make
-from tests.jobs.fakes import REQUEST, Clock, Shelf, Slow, Vendor, jobs_of, read, until_ended
+from tests.jobs.fakes import REQUEST, AtOnce, Clock, Shelf, Slow, Vendor, jobs_of, read, until_ended
 
 
 async def turn(jobs: Jobs, clock: Clock) -> Job:
@@ -270,3 +270,32 @@ async def test_what_vanishes_during_a_look(
     monkeypatch.setattr(vendor, "poll", poll)
     await jobs.turn()
     assert await store.get("a") is None
+
+
+async def test_what_comes_with_the_answer_is_kept_and_never_looked_at(
+    store: MemoryJobStore, shelf: Shelf, clock: Clock
+) -> None:
+    vendor = AtOnce(clock)
+    jobs = jobs_of(store, vendor, shelf, clock)
+    job = await jobs.submit(make(), vendor, REQUEST)
+    assert (job.state, job.task, job.progress, job.next_poll) == (State.COMPLETED, "task0", 1.0, None)
+    assert [shelf.kept[key] for key in job.outputs] == [b"task0"]
+    assert await jobs.wait("a", 1) == job
+    assert await store.next_due() is None
+    assert vendor.looks == {}
+
+
+@pytest.mark.parametrize("fault", [OSError("disk full"), BadAnswer("no picture", sent="yes")])
+async def test_what_came_and_cannot_be_kept_is_looked_at_and_not_repeated(
+    store: MemoryJobStore, shelf: Shelf, clock: Clock, fault: Exception
+) -> None:
+    vendor = AtOnce(clock)
+    shelf.faults.append(fault)
+    jobs = jobs_of(store, vendor, shelf, clock)
+    assert (await jobs.submit(make(), vendor, REQUEST)).state is State.RUNNING
+    await until_ended(jobs, clock)
+    job = await read(jobs)
+    assert (job.state, job.task) == (State.FAILED, "task0")
+    assert job.fault is not None
+    assert job.fault.code == "output_expired"
+    assert (len(vendor.charged), len(vendor.looks["task0"])) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from pathlib import Path
 
@@ -43,6 +44,20 @@ async def test_a_caller_who_leaves(settings: str, state: State) -> None:
             await waiting
         store = services.images._tasks.store
         assert [(await store.get(job.id)).state for job in submission.jobs] == [state] * 2
+
+
+async def test_pictures_that_come_with_the_answer_as_many_in_a_task_as_it_makes() -> None:
+    vendor = importlib.import_module("providers.scripted")
+    asked = vendor.Scripted.asked
+    text = "model_list: [{model_name: painter, params: {model: scripted/painter}}]"
+    async with open_services(config_of(text)) as services:
+        asked.clear()
+        submission = await services.images.submit("painter", ImageRequest("x"), 7, Caller())
+        assert [each.n for each in asked] == [3, 3, 1]
+        assert {job.state for job in submission.jobs} == {State.COMPLETED}
+        pictures = await services.images.finish(submission)
+        assert [blob.media_type for blob in pictures.blobs] == ["image/png"] * 7
+        assert len({blob.key for blob in pictures.blobs}) == 7
 
 
 async def test_what_has_expired_is_forgotten() -> None:

@@ -16,6 +16,7 @@ from engines.speech import Voice
 from providers.base.contract import (
     Audio,
     Done,
+    ImageRequest,
     Made,
     Provider,
     Readiness,
@@ -188,6 +189,23 @@ class Errand:
         return
 
 
+class Painter(Errand):
+    """Answers at once with all the pictures of a task, up to three."""
+
+    makes = frozenset({"image"})
+    most_images = 3
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        Scripted.asked.append(request)
+        assert isinstance(request, ImageRequest)
+        file = io.BytesIO()
+        Image.new("L", (1, 1)).save(file, "png")
+        return Submitted("1", Done((Made(file.getvalue(), "image/png"),) * request.n))
+
+    async def poll(self, task: str) -> TaskState:
+        raise AssertionError("it is over")
+
+
 class Mute:
     """A model that makes something else."""
 
@@ -233,7 +251,7 @@ class Tasked(Mute):
 async def _open(model: str, settings: ScriptedSettings, _resources: Resources) -> Provider:
     if model.startswith("task-"):
         return Tasked(model)
-    return {"mute": Mute, "errand": Errand}.get(model, lambda: Scripted(model, settings))()
+    return {"mute": Mute, "errand": Errand, "painter": Painter}.get(model, lambda: Scripted(model, settings))()
 
 
 VENDOR = Vendor(name="scripted", models={"*": Facts("audio_speech", ScriptedSettings)}, open=_open)
