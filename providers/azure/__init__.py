@@ -1,0 +1,76 @@
+"""Azure OpenAI (https://learn.microsoft.com/azure/ai-services/openai/reference): deployments of OpenAI's models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr
+
+from providers.base.contract import Provider
+from providers.base.dialects.openai.host import Host
+from providers.base.dialects.openai.models import Everything, ModelSettings
+from providers.base.vendor import Facts, Resources, Vendor
+from providers.base.wire import Wire
+
+BASE_VARIABLES = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
+KEY_VARIABLES = ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
+TOKEN_VARIABLES = ("AZURE_AD_TOKEN", "AZURE_OPENAI_AD_TOKEN")
+VERSION_VARIABLES = ("AZURE_API_VERSION", "OPENAI_API_VERSION")
+
+
+class AzureSettings(ModelSettings):
+    """``api_base`` is the resource (``https://NAME.openai.azure.com``). Without an ``api_version`` it is asked by its
+    v1 API, which needs none. ``azure_ad_token`` stands in for a key.
+    """
+
+    api_key: SecretStr | None = None
+    azure_ad_token: SecretStr | None = None
+    api_base: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
+    api_version: str | None = Field(None, pattern=r"^[\w.-]+$")
+
+
+def _variable(names: tuple[str, ...]) -> str:
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
+
+
+def addresses(base: str, version: str, deployment: str) -> Callable[[str], str]:
+    """From a path of OpenAI's to an address: of the v1 API, or of a dated one, whose videos know no deployment."""
+    base = base.rstrip("/").removesuffix("/v1").rstrip("/").removesuffix("/openai") + "/openai"
+    if version in ("", "v1", "preview", "latest"):
+        query = f"?api-version={version}" if version in ("preview", "latest") else ""
+        return lambda path: f"{base}/v1{path}{query}"
+    of_deployment = f"/deployments/{quote(deployment, safe='')}"
+    return lambda path: f"{base}{'' if path.startswith('/videos') else of_deployment}{path}?api-version={version}"
+
+
+def host_of(deployment: str, settings: AzureSettings, wire: Wire) -> Host:
+    """Where a deployment's calls go, and with what."""
+    base = settings.api_base or _variable(BASE_VARIABLES)
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    token = settings.azure_ad_token.get_secret_value() if settings.azure_ad_token else ""
+    if not key and not token:
+        key = _variable(KEY_VARIABLES)
+        token = "" if key else _variable(TOKEN_VARIABLES)
+    lacks = "" if key or token else f"no API key: set {KEY_VARIABLES[0]} or api_key in the config."
+    return Host(
+        "Azure OpenAI",
+        addresses(base, settings.api_version or _variable(VERSION_VARIABLES), deployment),
+        wire,
+        {"api-key": key} if key else {"Authorization": f"Bearer {token}"},
+        trusted=frozenset({urlsplit(base).netloc} if base else ()),
+        lacks=lacks if base else f"no address: set {BASE_VARIABLES[0]} or api_base in the config.",
+    )
+
+
+async def _open(model: str, settings: AzureSettings, resources: Resources) -> Provider:
+    return Everything(model, settings, host_of(model, settings, resources.shared(Wire, Wire)))
+
+
+VENDOR = Vendor(
+    name="azure",
+    models={"*": Facts("audio_speech", AzureSettings, "a deployment of Azure OpenAI, by its name")},
+    open=_open,
+    docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
+)

@@ -1,0 +1,81 @@
+"""OpenAI (https://platform.openai.com/docs/api-reference), and any server that speaks its API (``api_base``)."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+
+from providers.base.contract import Provider
+from providers.base.dialects.openai.host import Host
+from providers.base.dialects.openai.models import Draws, Everything, Films, ModelSettings, Speaks, Writes
+from providers.base.vendor import Facts, Resources, Vendor
+from providers.base.wire import Wire
+
+API = "https://api.openai.com/v1"
+BASE_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+class OpenAISettings(ModelSettings):
+    """``api_base`` with its ``/v1``. ``$OPENAI_API_KEY`` is sent to OpenAI, and where ``$OPENAI_BASE_URL`` leads."""
+
+    api_key: SecretStr | None = None
+    api_base: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
+    organization: str | None = Field(None, pattern=r"^[\x21-\x7e]+$")
+
+
+def host_of(settings: OpenAISettings, wire: Wire) -> Host:
+    """Where a deployment's calls go, and with what."""
+    variable = next((os.environ[name] for name in BASE_VARIABLES if os.environ.get(name)), None)
+    base = (settings.api_base or variable or API).rstrip("/")
+    place = urlsplit(base)
+    own = place.hostname == "api.openai.com" or (place.hostname or "").endswith(".api.openai.com")
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    if not key and (own or settings.api_base is None):
+        key = os.environ.get(KEY_VARIABLE, "")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if settings.organization:
+        headers["OpenAI-Organization"] = settings.organization
+    return Host(
+        "OpenAI" if own else place.hostname or "The server",
+        lambda path: base + path,
+        wire,
+        headers,
+        strict=own,
+        trusted=frozenset() if own else frozenset({place.netloc}),
+        lacks=f"no API key: set {KEY_VARIABLE} or api_key in the config." if own and not key else "",
+    )
+
+
+_SPEECH = ("gpt-4o-mini-tts", "gpt-4o-mini-tts-2025-12-15", "tts-1", "tts-1-hd")
+_IMAGES = (
+    "chatgpt-image-latest", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2", "gpt-image-2-2026-04-21",
+    "gpt-image-2.5-flare", "gpt-image-2.5-sunburst", "gpt-image-2.6-flare", "gpt-image-2.6-sunburst",
+)  # fmt: skip
+_VIDEOS = ("sora-2", "sora-2-pro")
+_TRANSCRIPTS = ("gpt-4o-mini-transcribe", "gpt-4o-transcribe", "gpt-transcribe", "whisper-1")
+_KINDS = (
+    ("audio_speech", Speaks, _SPEECH),
+    ("image_generation", Draws, _IMAGES),
+    ("video_generation", Films, _VIDEOS),
+    ("audio_transcription", Writes, _TRANSCRIPTS),
+)
+_CLASSES = {name: kind for _, kind, names in _KINDS for name in names}
+
+
+async def _open(model: str, settings: OpenAISettings, resources: Resources) -> Provider:
+    host = host_of(settings, resources.shared(Wire, Wire))
+    return _CLASSES.get(model, Everything)(model, settings, host)
+
+
+VENDOR = Vendor(
+    name="openai",
+    models={
+        **{name: Facts(mode, OpenAISettings) for mode, _, names in _KINDS for name in names},
+        "*": Facts("audio_speech", OpenAISettings, "any other model, and those of servers that speak OpenAI's API"),
+    },
+    open=_open,
+    docs="https://platform.openai.com/docs/api-reference",
+)
