@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from providers.base.contract import Provider
 from providers.base.dialects.openai.host import Host
 from providers.base.dialects.openai.models import Draws, Everything, Films, ModelSettings, Speaks, Writes
+from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
 
@@ -39,7 +40,7 @@ def host_of(settings: OpenAISettings, wire: Wire) -> Host:
     if settings.organization:
         headers["OpenAI-Organization"] = settings.organization
     return Host(
-        "OpenAI" if own else place.hostname or "The server",
+        "OpenAI" if own else "The provider",
         lambda path: base + path,
         wire,
         headers,
@@ -56,6 +57,34 @@ _IMAGES = (
 )  # fmt: skip
 _VIDEOS = ("sora-2", "sora-2-pro")
 _TRANSCRIPTS = ("gpt-4o-mini-transcribe", "gpt-4o-transcribe", "gpt-transcribe", "whisper-1")
+_SOURCE, _AS_OF = "https://platform.openai.com/docs/pricing", "2026-11-20"
+
+
+def _tokens(given: float, made: float) -> Price:
+    """By USD for a million; a hint, since tokens of pictures and of texts that come in have prices of their own."""
+    millionth = 1e-6
+    return Price(
+        per_input_token=given * millionth, per_output_token=made * millionth, source=_SOURCE, as_of=_AS_OF, exact=False
+    )
+
+
+def _second(usd: float) -> Price:
+    return Price(per_video_second=usd, seconds=4, size="720x1280", source=_SOURCE, as_of=_AS_OF, exact=False)
+
+
+_PRICES = {
+    "tts-1": Price(per_character=15e-6, source=_SOURCE, as_of=_AS_OF),
+    "tts-1-hd": Price(per_character=30e-6, source=_SOURCE, as_of=_AS_OF),
+    "gpt-4o-mini-tts": _tokens(0.60, 12),
+    "gpt-4o-mini-tts-2025-12-15": _tokens(0.60, 12),
+    **{
+        name: _tokens(5, 30)
+        for name in _IMAGES
+        if name.startswith(("gpt-image-2-", "gpt-image-2.5-")) or name == "gpt-image-2"
+    },
+    "sora-2": _second(0.10),
+    "sora-2-pro": _second(0.30),
+}
 _KINDS = (
     ("audio_speech", Speaks, _SPEECH),
     ("image_generation", Draws, _IMAGES),
@@ -73,7 +102,7 @@ async def _open(model: str, settings: OpenAISettings, resources: Resources) -> P
 VENDOR = Vendor(
     name="openai",
     models={
-        **{name: Facts(mode, OpenAISettings) for mode, _, names in _KINDS for name in names},
+        **{name: Facts(mode, OpenAISettings, price=_PRICES.get(name)) for mode, _, names in _KINDS for name in names},
         "*": Facts("audio_speech", OpenAISettings, "any other model, and those of servers that speak OpenAI's API"),
     },
     open=_open,

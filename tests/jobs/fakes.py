@@ -76,7 +76,7 @@ class AtOnce(Vendor):
 
     async def submit(self, request: TaskRequest) -> Submitted:
         task = (await super().submit(request)).task
-        return Submitted(task, Done((Made(task.encode(), "image/png"),)))
+        return Submitted(task, done=Done((Made(task.encode(), "image/png"),)))
 
     async def poll(self, task: str) -> TaskState:
         self.looks.setdefault(task, []).append(self.clock())

@@ -227,7 +227,7 @@ class OpenAI:
         need(isinstance(text, str) and 0 < len(text) <= 4096, "String should have 1 to 4096 characters", "input")
         named = isinstance(voice, str) and (voice in VOICES or not self.strict)
         own = isinstance(voice, dict) and set(voice) == {"id"} and str(voice["id"]).startswith("voice_")
-        need(named or own, f"Invalid voice: {voice!r}", "voice", "invalid_value")
+        need(named or own or not self.strict, f"Invalid voice: {voice!r}", "voice", "invalid_value")
         need(form in TYPES, f"Invalid value: {form!r}", "response_format", "invalid_value")
         speed = body.get("speed", 1.0)
         need(isinstance(speed, int | float) and 0.25 <= speed <= 4, "speed should be 0.25 to 4", "speed")

@@ -200,7 +200,7 @@ class Painter(Errand):
         assert isinstance(request, ImageRequest)
         file = io.BytesIO()
         Image.new("L", (1, 1)).save(file, "png")
-        return Submitted("1", Done((Made(file.getvalue(), "image/png"),) * request.n))
+        return Submitted("1", done=Done((Made(file.getvalue(), "image/png"),) * request.n))
 
     async def poll(self, task: str) -> TaskState:
         raise AssertionError("it is over")

@@ -90,7 +90,7 @@ def drawn(host: Host, reply: Reply) -> Submitted:
         raise BadAnswer(f"{host.name} answered with something that is no picture.", sent="maybe") from None
     outputs: tuple[Made | Address, ...] = (*made, *(Address(each, host.trusted) for each in addresses))
     task = json.dumps([] if made else addresses)
-    return Submitted(task, Done(outputs, _usage(found.get("usage"))))
+    return Submitted(task, done=Done(outputs, _usage(found.get("usage"))))
 
 
 def again(host: Host, task: str) -> Done | Failed | None:
