@@ -27,11 +27,13 @@ from gateway.api.openapi import (
     edit_operation,
     image_operation,
     speech_operation,
+    transcription_operation,
     variation_operation,
     video_operation,
 )
 from gateway.api.speech import speech_endpoint
 from gateway.api.spend import lay_spend
+from gateway.api.transcriptions import TRANSCRIBE, TRANSLATE, TranscriptionRoutes
 from gateway.api.videos import VideoRoutes
 from gateway.build import Services, open_services
 from gateway.config import Config, GeneralSettings
@@ -133,11 +135,14 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
     speech = speech_endpoint(lambda: house.opened().speech, general, keys)
     images = ImageRoutes(lambda: house.opened().images, house.links(general), general, keys)
     videos = VideoRoutes(lambda: house.opened().videos, lambda: house.opened().blobs, general, keys)
+    transcripts = TranscriptionRoutes(lambda: house.opened().transcriptions, general, keys)
     fast = [
         FastRoute("POST", f"{base}{path}", endpoint, operation, also=also)
         for base in ("/v1", "")
         for path, endpoint, operation, also in (
             ("/audio/speech", speech, speech_operation(), ()),
+            ("/audio/transcriptions", transcripts.create, transcription_operation(*TRANSCRIBE), ()),
+            ("/audio/translations", transcripts.translate, transcription_operation(*TRANSLATE), ()),
             ("/images/generations", images.create, image_operation(), ()),
             ("/images/edits", images.edit, edit_operation(), ()),
             ("/images/variations", images.variation, variation_operation(), ()),

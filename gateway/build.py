@@ -43,6 +43,7 @@ from gateway.services.keeping import keeper
 from gateway.services.keys import KeyService
 from gateway.services.speech import SpeechService
 from gateway.services.tasks import Kept, TaskService
+from gateway.services.transcriptions import TranscriptionService
 from gateway.services.videos import VideoService
 from gateway.services.webhooks import Outbox, Webhooks
 from providers.base.contract import Done, TaskProvider
@@ -60,6 +61,7 @@ class Services:
     speech: SpeechService
     images: ImageService
     videos: VideoService
+    transcriptions: TranscriptionService
     catalog: Catalog
     blobs: BlobStore
     secret: bytes
@@ -112,6 +114,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params, cache=cache),
             ImageService(tasks, guards),
             VideoService(tasks, guards),
+            TranscriptionService(asker, guards),
             Catalog(deployments, table, listed),
             blobs,
             secret,

@@ -107,4 +107,5 @@ VENDOR = Vendor(
     },
     open=_open,
     docs="https://platform.openai.com/docs/api-reference",
+    bare=True,
 )

@@ -32,9 +32,11 @@ _NAME = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file of a form: its bytes. The type that the part claims is not looked at."""
+    """A file of a form: its bytes, its own name, and the type that the part claims, which is believed of no picture."""
 
     data: bytes
+    filename: str = ""
+    media_type: str = ""
 
 
 async def read_fields(call: Call, settings: GeneralSettings, model: type[M]) -> tuple[M, object]:
@@ -101,10 +103,14 @@ async def read_form(call: Call, limit: int, seconds: float) -> dict[str, Any]:
         raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
 
 
+async def _upload(given: UploadFile) -> Upload:
+    return Upload(await given.read(), given.filename or "", given.content_type or "")
+
+
 async def _fields(items: list[tuple[str, str | UploadFile]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, given in items:
-        value: Any = Upload(await given.read()) if isinstance(given, UploadFile) else given
+        value: Any = await _upload(given) if isinstance(given, UploadFile) else given
         if value == "null":
             continue
         match = _NAME.fullmatch(name)

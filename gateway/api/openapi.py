@@ -12,6 +12,7 @@ from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
 from gateway.api.images import EditBody, ImageBody
 from gateway.api.speech import SpeechBody
+from gateway.api.transcriptions import TranscriptionBody
 from gateway.api.videos import RemixBody, VideoBody
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -43,6 +44,24 @@ def speech_operation() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Sound in the format asked for, sent while it is made.", "content": audio},
             **{status: _refusal(text) for status, text in _REFUSALS.items()},
+        },
+        "security": [{"Key": []}],
+    }
+
+
+def transcription_operation(name: str, summary: str) -> dict[str, Any]:
+    """``POST /v1/audio/transcriptions`` and ``/v1/audio/translations``."""
+    schema = {"schema": {"$ref": _REFERENCE.format(model="CreateTranscriptionRequest")}}
+    text = {"schema": {"type": "string"}}
+    kinds = {"application/json": {"schema": {}}, "text/plain": text, "text/event-stream": text}
+    return {
+        "tags": ["audio"],
+        "summary": summary,
+        "operationId": name,
+        "requestBody": {"required": True, "content": {"multipart/form-data": schema}},
+        "responses": {
+            "200": {"description": "As the model's provider answers, in the form asked for.", "content": kinds},
+            **{status: _refusal(words) for status, words in _REFUSALS.items()},
         },
         "security": [{"Key": []}],
     }
@@ -112,7 +131,7 @@ def describe(app: FastAPI, routes: Iterable[FastRoute]) -> None:
 
 def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
-    for model in (SpeechBody, ImageBody, EditBody, VideoBody, RemixBody, ErrorResponse):
+    for model in (SpeechBody, TranscriptionBody, ImageBody, EditBody, VideoBody, RemixBody, ErrorResponse):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[schema["title"]] = schema

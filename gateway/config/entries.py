@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -186,8 +187,9 @@ def _read_vendor(
 
 
 def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> _Chosen | None:
-    """The vendor and its model by LiteLLM's rule: ``<vendor>/<model>``, unless ``custom_llm_provider`` names one."""
-    given = target.custom_llm_provider
+    """The vendor and its model by LiteLLM's rule: ``<vendor>/<model>``, unless ``custom_llm_provider`` names one, or
+    the model is one that needs no vendor before it."""
+    given = target.custom_llm_provider or _bare(vendors, target.model)
     name, model = target.model.partition("/")[::2]
     where = (*place, "model")
     if given is not None:
@@ -198,7 +200,7 @@ def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> 
         report.error(where, f"must be <vendor>/<model>, got {got}", there_are)
         return None
     if name not in vendors.names():
-        at = where if given is None else (*place, "custom_llm_provider")
+        at = where if target.custom_llm_provider is None else (*place, "custom_llm_provider")
         hint = " ".join(filter(None, (did_you_mean(name, vendors.names()), there_are)))
         report.error(at, f"no vendor{report.named(at, name)}", hint)
         return None
@@ -214,6 +216,16 @@ def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> 
         report.error(where, f"{name} has no model{report.named(where, model)}", hint)
         return None
     return _Chosen(name, model, VendorSettings if facts is None else facts.settings)
+
+
+def _bare(vendors: Vendors, model: str) -> str | None:
+    """The vendor of a model that is named alone."""
+    for name in vendors.names() if "/" not in model else ():
+        with suppress(ImportError):  # an extra that is not installed
+            vendor = vendors.load(name)
+            if vendor.bare and model != "*" and model in vendor.models:
+                return name
+    return None
 
 
 def _read_info(reading: Reading, place: Place, data: Any) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ By = Literal["key", "model", "user", "tag", "day"]
 
 _CALL_TYPES = {
     "/audio/speech": "aspeech",
+    "/audio/transcriptions": "atranscription",
     "/images/generations": "aimage_generation",
     "/images/edits": "aimage_edit",
     "/videos": "avideo_generation",

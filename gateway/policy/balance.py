@@ -21,7 +21,8 @@ _SMOOTHING = 0.3  # the part of a new measurement in the moving average
 class Traits:
     """What the config says of one deployment. ``key`` is its name, unique. What it does not say is ``None``.
 
-    ``once``: what it may have taken is sent to nobody again. ``timeout`` are seconds until it must begin to answer.
+    ``once``: a call for one of these kinds of media that it may have taken is sent to nobody again. ``timeout`` are
+    seconds until it must begin to answer.
     """
 
     key: str
@@ -32,7 +33,7 @@ class Traits:
     tags: frozenset[str] = frozenset()
     retries: int | None = None
     timeout: float | None = None
-    once: bool = False
+    once: frozenset[str] = frozenset()
     cooling: CoolingRules = field(default_factory=CoolingRules)
 
 

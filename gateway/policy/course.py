@@ -91,11 +91,12 @@ class Fleet(Generic[D]):
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[D]):
-    """What is asked for. ``able`` says which deployments can make it."""
+    """What is asked for. ``able`` says which deployments can make it, ``kind`` what it is (``Traits.once``)."""
 
     model: str
     able: Callable[[D], bool]
     wishes: Wishes = field(default_factory=Wishes)
+    kind: str = ""
 
 
 class Course(Generic[D]):
@@ -169,7 +170,7 @@ class Course(Generic[D]):
                 seat.load.took(step.seconds or 0.0, now, self._fleet.rules.balance.ttl)
         self._errors.append((step.place, error))
         self._reason = error.reason if isinstance(error, Unavailable) else error.code
-        if seat.traits.once and error.sent == "maybe":
+        if self._asked.kind in seat.traits.once and error.sent == "maybe":
             self._final = error
         elif isinstance(error, PolicyViolation) and step.place == 0 and self._asked.wishes.fall_back:
             self._refused(error)

@@ -20,7 +20,7 @@ from providers.base.errors import ProviderError, UpstreamTimeout
 
 _log = logging.getLogger(__name__)
 
-Kind = Literal["speech", "image", "video"]
+Kind = Literal["speech", "image", "video", "transcription"]
 T = TypeVar("T")
 
 
@@ -92,20 +92,26 @@ class Asker:
         def able(each: Deployment) -> bool:
             return kind in each.makes and only in (None, each.key)
 
-        course = Course(self.fleet, Asked(model, able, wishes), self._now())
+        course = Course(self.fleet, Asked(model, able, wishes, kind), self._now())
         if not course.possible:
             raise InvalidRequest(f"The model '{model[:200]}' does not make {_PLURAL[kind]}.", param="model")
         while (step := course.next(self._now())) is not None:
             if step.pause:
                 await self._sleep(step.pause)
             try:
-                return await self._turn(course, step, record, ask)
+                return await self._turn(course, step, record, ask, once=kind in step.seat.traits.once)
             except ProviderError as error:
                 _log.info("%s cannot answer: %s", step.seat.traits.key, error)
         raise course.error
 
     async def _turn(
-        self, course: Course[Deployment], step: Step[Deployment], record: Record, ask: Callable[[Turn], Awaitable[T]]
+        self,
+        course: Course[Deployment],
+        step: Step[Deployment],
+        record: Record,
+        ask: Callable[[Turn], Awaitable[T]],
+        *,
+        once: bool,
     ) -> T:
         seat, began = step.seat, self._now()
         seat.load.begin(seat.traits, began)
@@ -127,7 +133,7 @@ class Asker:
             record.attempts.append(_attempt(step, turn, fault if late else error, now - began))
             if not late or fault is None:
                 raise
-            if seat.traits.once:
+            if once:
                 raise Timeout(_NOT_TAKEN.format(step.seconds), code="submission_timeout") from None
             raise fault from None
         now = self._now()
@@ -138,7 +144,7 @@ class Asker:
         return answer
 
 
-_PLURAL = {"speech": "speech", "image": "images", "video": "videos"}
+_PLURAL = {"speech": "speech", "image": "images", "video": "videos", "transcription": "transcriptions"}
 _NOT_TAKEN = (
     "The task was not taken within {:g} s. It may be yet, and was sent to nobody else; the same call with the same "
     "Idempotency-Key finds it."

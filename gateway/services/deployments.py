@@ -15,7 +15,7 @@ from gateway.policy.cooldown import CoolingRules
 from gateway.policy.course import Rules
 from gateway.policy.routing import Routes
 from providers.base import registry
-from providers.base.contract import Provider, SpeechProvider, TaskProvider, TaskRequest
+from providers.base.contract import Provider, SpeechProvider, TaskProvider, TaskRequest, TranscriptionProvider
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources
 
@@ -25,8 +25,9 @@ class Deployment:
     """One entry of ``model_list`` and the provider opened for it.
 
     ``key`` finds it again after a restart: ``model_info.id``, else what the entry says of itself. It begins with the
-    vendor's name and a slash. ``traits`` are what routing knows of it; ``makes`` is which of ``speech``, ``image`` and
-    ``video`` it can be asked for. ``price`` is the config's, else the vendor's; ``None``: nobody knows.
+    vendor's name and a slash. ``traits`` are what routing knows of it; ``makes`` is which of ``speech``, ``image``,
+    ``video`` and ``transcription`` it can be asked for. ``price`` is the config's, else the vendor's; ``None``: nobody
+    knows.
     """
 
     entry: ModelEntry
@@ -57,8 +58,8 @@ async def open_deployments(config: Config, resources: Resources) -> list[Deploym
         key = f"{entry.vendor}/{name}" + (f"#{seen[name]}" if seen[name] > 1 else "")
         provider = await registry.load(entry.vendor).open(entry.model, entry.settings, resources)
         makes = provider.makes if isinstance(provider, TaskProvider) else frozenset()
-        if isinstance(provider, SpeechProvider):
-            makes |= {"speech"}
+        makes |= {"speech"} if isinstance(provider, SpeechProvider) else set()
+        makes |= {"transcription"} if isinstance(provider, TranscriptionProvider) else set()
         known = traits(config.routing, entry, provider, key)
         price = configured(entry.model_info, mode(entry), _facts(entry).price)
         opened.append(Deployment(entry, provider, key, known, makes, price))
@@ -71,6 +72,7 @@ def traits(common: RoutingKeys, entry: ModelEntry, provider: Provider, key: str)
     timeout = own.timeout or common.timeout or common.request_timeout
     if isinstance(provider, SpeechProvider):  # it answers in chunks: what counts is the first one
         timeout = own.stream_timeout or own.timeout or common.stream_timeout or timeout
+    answers = {"speech"} if isinstance(provider, SpeechProvider) else set()
     cooling = CoolingRules(
         enabled=not common.disable_cooldowns,
         seconds=common.cooldown_time if own.cooldown_time is None else own.cooldown_time,
@@ -86,7 +88,7 @@ def traits(common: RoutingKeys, entry: ModelEntry, provider: Provider, key: str)
         tags=frozenset(own.tags),
         retries=own.max_retries if own.num_retries is None else own.num_retries,
         timeout=timeout,
-        once=not isinstance(provider, SpeechProvider),
+        once=frozenset(provider.makes) - answers if isinstance(provider, TaskProvider) else frozenset(),
         cooling=cooling,
     )
 

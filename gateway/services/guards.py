@@ -21,11 +21,11 @@ from gateway.policy.guards.pii import Pii
 from gateway.policy.guards.words import Words
 from gateway.services.caller import Caller
 from gateway.services.hooks import Asked, Hook, Texts, load_hook
-from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest
+from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest, TranscriptionRequest
 
 _log = logging.getLogger(__name__)
 
-R = TypeVar("R", bound=TaskRequest)
+R = TypeVar("R", bound=TaskRequest | TranscriptionRequest)
 
 THREADS = 4
 """Of guards that take long: what waits for one of them is a call, whose guard has a timeout."""
@@ -64,7 +64,7 @@ class Guards:
         """
         chosen = list(self._chosen(caller.guardrails))
         texts, usual = _texts(request)
-        if not chosen:
+        if not chosen or not texts:
             caller.record.texts = texts
             return request
         asked = Asked(model, call_type or usual, caller.record.who)
@@ -141,11 +141,13 @@ def _each(guard: TextGuard, pool: Executor, at_once: int) -> Hook:
     return each
 
 
-def _texts(request: TaskRequest) -> tuple[Texts, str]:
+def _texts(request: TaskRequest | TranscriptionRequest) -> tuple[Texts, str]:
     """The texts of a request by their fields in OpenAI's words, and LiteLLM's word for the call."""
     if isinstance(request, SpeechRequest):
         more = {"instructions": request.instructions} if request.instructions else {}
         return {"input": request.text, **more}, "aspeech"
+    if isinstance(request, TranscriptionRequest):
+        return {"prompt": request.prompt} if request.prompt else {}, "atranscription"
     return {"prompt": request.prompt}, "image_generation" if isinstance(request, ImageRequest) else "avideo_generation"
 
 

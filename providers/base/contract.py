@@ -157,13 +157,14 @@ class TranscriptionRequest:
     """One ``/v1/audio/transcriptions`` call (``translate``: of ``/v1/audio/translations``), in OpenAI's words.
 
     ``file`` is the sound as it came, with its own name, by whose ending vendors tell what it is. ``fields`` are the
-    others of the form, spelled as they came (``timestamp_granularities[]``), but for ``model``.
+    others of the form, spelled as they came (``timestamp_granularities[]``), but for ``model`` and ``prompt``.
     """
 
     file: bytes = field(repr=False)
     filename: str
     media_type: str = ""
     translate: bool = False
+    prompt: str = ""
     fields: tuple[tuple[str, str], ...] = ()
 
 

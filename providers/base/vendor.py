@@ -60,7 +60,8 @@ class Vendor:
 
     ``open(model, settings, resources)`` makes the provider of one deployment; it calls nobody and loads nothing, so
     that a server with many deployments starts at once. ``pull`` has, for each model with weights, what downloads them:
-    into a folder (``None``: the usual cache), reporting lines of progress, returning where they are.
+    into a folder (``None``: the usual cache), reporting lines of progress, returning where they are. ``bare``: its
+    models may be named without it, as LiteLLM's users are used to (``model: whisper-1``).
     """
 
     name: str
@@ -69,3 +70,4 @@ class Vendor:
     pull: Mapping[str, Puller] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     docs: str = ""
+    bare: bool = False

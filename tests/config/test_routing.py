@@ -116,6 +116,8 @@ class Speaker:
 
 class Maker:
     readiness, warm = Speaker.readiness, Speaker.warm
+    makes, poll_interval = frozenset({"image"}), 1.0
+    check = submit = poll = cancel = Speaker.speech
 
 
 def test_a_deployment_s_own_words_come_first() -> None:
@@ -123,7 +125,7 @@ def test_a_deployment_s_own_words_come_first() -> None:
     one, two = (traits(config.routing, entry, Speaker(), "key") for entry in config.models)
     assert (one.timeout, two.timeout) == (4.5, 5)
     assert [traits(config.routing, entry, Maker(), "key").timeout for entry in config.models] == [30, 20]
-    assert (one.once, traits(config.routing, config.models[0], Maker(), "key").once) == (False, True)
+    assert (one.once, traits(config.routing, config.models[0], Maker(), "key").once) == (frozenset(), {"image"})
     assert (one.order, two.order, one.weight, two.weight) == (1, inf, 2, None)
     assert (one.rpm, two.rpm, one.max_parallel, two.max_parallel) == (60, 5, 3, 50)
     assert (one.retries, two.retries) == (1, None)

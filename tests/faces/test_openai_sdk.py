@@ -150,3 +150,114 @@ def test_what_is_refused_is_refused_in_openai_s_words(upstreamed: OpenAI, client
         client.images.generate(model="picture", prompt="x")
     assert (ours.value.status_code, ours.value.code) == (502, "provider_auth")
     assert upstreamed.key not in ours.value.response.text
+
+
+WHISPER = """
+model_list:
+- model_name: whisper
+  litellm_params:
+    model: whisper-1
+    api_key: {vendor}
+    api_base: "{base}"
+    max_file_size_mb: {most}
+  model_info:
+    mode: audio_transcription
+- model_name: spare
+  litellm_params: {{model: openai/gpt-transcribe, api_key: {vendor}, api_base: "{base}"}}
+- model_name: tts-1
+  litellm_params: {{model: tts-1, api_key: {vendor}, api_base: "{base}"}}
+- model_name: sandbox-image
+  litellm_params: {{model: sandbox/image}}
+router_settings: {{fallbacks: [{{whisper: [spare]}}]}}
+guardrails:
+- guardrail_name: words
+  litellm_params:
+    guardrail: litellm_content_filter
+    mode: pre_call
+    default_on: true
+    blocked_words: [{{keyword: nightshade, action: BLOCK}}]
+general_settings: {{master_key: {key}, data_dir: {data}}}
+"""
+
+
+@pytest.fixture
+def whisper(upstreamed: OpenAI, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[openai.OpenAI]:
+    text = WHISPER.format(
+        vendor=upstreamed.key, base=upstreamed.base, key=KEY, data=tmp_path, most=getattr(request, "param", 25)
+    )
+    with (
+        serving(config_of(text)) as running,
+        openai.OpenAI(base_url=f"{running.base}/v1", api_key=KEY, max_retries=0) as client,
+    ):
+        yield client
+
+
+TALK = ("talk.wav", b"RIFF" + bytes(2000))
+
+
+def test_transcripts_in_every_form(upstreamed: OpenAI, whisper: openai.OpenAI) -> None:
+    text = "2004 bytes of wav"
+    made = whisper.audio.transcriptions.with_raw_response.create(
+        model="whisper", file=TALK, language="en", temperature=0
+    )
+    assert made.parse().text == text
+    assert upstreamed.requests[-1].body == {"model": "whisper-1", "language": "en", "temperature": "0"}
+    assert upstreamed.requests[-1].files == {"file": [TALK]}
+    assert "x-litellm-response-cost" not in made.headers  # what a minute costs nobody has said
+    for form, start in (("text", text), ("srt", "1\n00:"), ("vtt", "WEBVTT")):
+        assert str(whisper.audio.transcriptions.create(model="whisper", file=TALK, response_format=form)).startswith(
+            start
+        )
+    spoken = whisper.audio.transcriptions.create(
+        model="whisper", file=TALK, response_format="verbose_json", timestamp_granularities=["word", "segment"]
+    )
+    assert spoken.language == "english"
+    assert upstreamed.requests[-1].body["timestamp_granularities[]"] == ["word", "segment"]
+    events = [*whisper.audio.transcriptions.create(model="whisper", file=TALK, stream=True)]
+    assert [event.type for event in events] == ["transcript.text.delta"] * 4 + ["transcript.text.done"]
+    assert whisper.audio.translations.create(model="whisper", file=TALK).text == f"{text} in English"
+
+
+@pytest.mark.parametrize("whisper", [0.00001], indirect=True)
+def test_a_file_that_is_too_large_is_refused_with_both_sizes(upstreamed: OpenAI, whisper: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        whisper.audio.transcriptions.create(model="whisper", file=TALK)
+    error = caught.value.response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["type"], error["param"]) == ("invalid_request_error", "file")
+    assert "0.001911163 MB" in error["message"]
+    assert "0.00001 MB" in error["message"]
+    assert upstreamed.requests == []
+
+
+def test_what_is_wrong_with_a_transcription(upstreamed: OpenAI, whisper: openai.OpenAI) -> None:
+    url = f"{whisper.base_url}audio/transcriptions"
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for data, files, param in (
+        ({"model": "whisper"}, {"other": b"x"}, "file"),
+        ({}, {"file": TALK}, "model"),
+        ({"model": "whisper"}, {"file": ("talk.wav", b"")}, "file"),
+        ({"model": "whisper", "prompt": "about nightshade"}, {"file": TALK}, "prompt"),
+        ({"model": "tts-1"}, {"file": TALK}, "model"),
+        ({"model": "sandbox-image"}, {"file": TALK}, "model"),
+    ):
+        answer = httpx.post(url, data=data, files=files, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+    answer = httpx.post(url, json={"model": "whisper", "file": "x"}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    assert httpx.post(url, files={"file": TALK}).status_code == 401
+    dry = httpx.post(
+        url, data={"model": "whisper"}, files={"file": TALK}, headers={**headers, "x-media-gateway-dry-run": "true"}
+    )
+    assert dry.json()["cost"]["usd"] is None
+    assert upstreamed.requests == []
+
+
+def test_another_model_writes_where_one_cannot(upstreamed: OpenAI, whisper: openai.OpenAI) -> None:
+    upstreamed.next(upstream.QUOTA)
+    made = whisper.audio.transcriptions.with_raw_response.create(model="whisper", file=TALK, prompt="Numbers.")
+    assert made.headers["x-media-gateway-fallback"].startswith("whisper; reason=")
+    assert upstreamed.requests[-1].body == {"model": "gpt-transcribe", "prompt": "Numbers."}
+    with pytest.raises(openai.BadRequestError) as caught:
+        whisper.audio.speech.create(model="whisper", voice="alloy", input="x")
+    assert caught.value.param == "model"

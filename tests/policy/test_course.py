@@ -59,7 +59,7 @@ class World:
 
     def call(self, model: str, answers: Answers, wishes: Wishes = NONE) -> str | ProviderError:
         """Who answered, or what the caller was told."""
-        course = Course(self.fleet, Asked(model, lambda _: True, wishes), self.now)
+        course = Course(self.fleet, Asked(model, lambda _: True, wishes, "video"), self.now)
         while (step := course.next(self.now)) is not None:
             self.now += step.pause
             self.pauses.append(step.pause)
@@ -125,7 +125,7 @@ def test_what_is_repeated(error: ProviderError, times: int) -> None:
 
 
 def test_what_may_have_been_taken_is_sent_to_nobody_else_where_that_could_pay_twice() -> None:
-    groups = {"g": [replace(each, once=True) for each in plain("a", "b")], "h": plain("c")}
+    groups = {"g": [replace(each, once=frozenset({"video"})) for each in plain("a", "b")], "h": plain("c")}
     world = World(groups, {"g": ["h"]})
     assert world.call("g", failing(a=UNSURE)) is UNSURE
     assert world.order == ["a"]
@@ -347,7 +347,7 @@ def test_laws_of_every_call(seed: int) -> None:
                 order=chance.choice([1, 2]),
                 weight=chance.choice([None, 0, 3]),
                 rpm=chance.choice([None, 3]),
-                once=chance.random() < 0.3,
+                once=frozenset({"video"} if chance.random() < 0.3 else ()),
                 cooling=CoolingRules(enabled=chance.random() < 0.8, allowed=chance.choice([None, 0, 2])),
             )
             for nth in range(chance.randint(1, 4))
