@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -107,7 +108,25 @@ def test_a_retry_finds_what_was_made(upstreamed: OpenAI, client: openai.OpenAI) 
     assert len(upstreamed.ledger) == 1
 
 
-@pytest.mark.parametrize("fault", [upstream.DROPPED, upstream.GARBAGE, upstream.GATEWAY_TIMEOUT])
+def test_a_caller_who_leaves_finds_the_picture_when_he_comes_back(upstreamed: OpenAI, server: Running) -> None:
+    again = {"Idempotency-Key": "lake-2"}
+    upstreamed.may_draw.clear()
+    with openai.OpenAI(base_url=f"{server.base}/v1", api_key=KEY, max_retries=0) as client:
+        with pytest.raises(openai.APITimeoutError):
+            client.images.generate(model="picture", prompt="A lake", extra_headers=again, timeout=0.5)
+        assert upstreamed.drawing.is_set()
+        with ThreadPoolExecutor() as pool:
+            calls = [
+                pool.submit(client.images.generate, model="picture", prompt="A lake", extra_headers=again)
+                for _ in range(2)
+            ]
+            upstreamed.may_draw.set()
+            urls = {(call.result(30).data or [])[0].url.partition("?")[0] for call in calls}
+    assert len(urls) == 1
+    assert len(upstreamed.ledger) == 1
+
+
+@pytest.mark.parametrize("fault", [upstream.DROPPED, upstream.CUT, upstream.GARBAGE, upstream.GATEWAY_TIMEOUT])
 def test_what_may_have_been_charged_is_never_repeated(
     upstreamed: OpenAI, server: Running, fault: upstream.Fault
 ) -> None:

@@ -60,6 +60,7 @@ class Fault:
     body: Json | str = ""
     made: bool = False
     drop: bool = False  # the connection ends without an answer
+    cut: bool = False  # the connection ends in the middle of the answer
     change: Json = field(default_factory=dict)  # set in the real answer's JSON
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -80,6 +81,7 @@ OVERLOADED = Fault(503, "<html><body>overloaded</body></html>")
 GATEWAY_TIMEOUT = Fault(504, "upstream request timeout", made=True)
 BLOCKED = wrong("Your request was rejected by the safety system.", None, "moderation_blocked")
 DROPPED = Fault(drop=True, made=True)
+CUT = Fault(cut=True, made=True)
 GARBAGE = Fault(200, '{"data": [{"b64', made=True, headers={"Content-Type": "application/json"})
 NO_PICTURE = Fault(change={"data": [{"b64_json": "aGVsbG8="}]})
 
@@ -112,7 +114,10 @@ class Film:
 
 
 class OpenAI:
-    """The server, on a thread of its own. ``seconds`` a film takes; ``pause`` seconds between two pieces of sound."""
+    """The server, on a thread of its own. ``seconds`` a film takes; ``pause`` seconds between two pieces of sound.
+
+    ``drawing`` is set when a picture is asked for, and paid; it is answered once ``may_draw`` is set.
+    """
 
     def __init__(self, *, strict: bool = True, seconds: float = 0.05, pause: float = 0.001) -> None:
         self.strict, self.seconds, self.pause, self.key, self.base, self.azure = strict, seconds, pause, KEY, "", ""
@@ -121,6 +126,9 @@ class OpenAI:
         self.films: dict[str, Film] = {}
         self.hung_up = threading.Event()
         self.fail_next: Json | None = None
+        self.drawing = threading.Event()
+        self.may_draw = threading.Event()
+        self.may_draw.set()
         self._pictures: dict[str, bytes] = {}
         self._ahead = 0.0
         self._faults: dict[Where, deque[Fault]] = {"create": deque(), "look": deque(), "content": deque()}
@@ -181,6 +189,9 @@ class OpenAI:
                 response: web.StreamResponse = web.Response() if instead else await work(request, asked)
             except Refusal as refusal:
                 fault, response = refusal.fault, web.Response()
+            if fault.cut:
+                assert isinstance(response, web.Response) and isinstance(response.body, bytes)  # noqa: PT018
+                return await _half(request, response, response.body)
             if fault.drop:
                 assert request.transport is not None
                 request.transport.close()
@@ -261,6 +272,9 @@ class OpenAI:
             self._check_edit(asked)
         width, height = (int(sides[1]) // 8, int(sides[2]) // 8) if sides else (128, 128)
         self.ledger.append({"model": model, "images": count})
+        self.drawing.set()
+        while not self.may_draw.is_set():
+            await asyncio.sleep(0.01)
         made = [labelled_picture(f"{body['prompt']} {each}", width, height, form) for each in range(count)]
         by_address = not self.strict and body.get("response_format") != "b64_json"
         data = [{"url": self._kept(each)} if by_address else {"b64_json": base64.b64encode(each).decode()}
@@ -368,6 +382,16 @@ class OpenAI:
         line["vtt"] = f"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n{text}\n"
         kind = {"text": "text/plain", "srt": "application/x-subrip", "vtt": "text/vtt"}[form]
         return web.Response(body=line[form].encode(), headers={"Content-Type": f"{kind}; charset=utf-8"})
+
+
+async def _half(request: web.Request, whole: web.Response, body: bytes) -> web.StreamResponse:
+    part = web.StreamResponse(headers=whole.headers)
+    part.content_length = len(body)
+    await part.prepare(request)
+    await part.write(body[: len(body) // 2])
+    assert request.transport is not None
+    request.transport.abort()
+    return part
 
 
 async def _asked(request: web.Request) -> Asked:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from engines.pictures import sniff_media
 from providers.base import errors
 from providers.base.contract import Address, Done, Failed, Submitted, TaskState, VideoRequest, Working
-from providers.base.dialects.openai.host import Host, paid, refused
+from providers.base.dialects.openai.host import Host, refused
 from providers.base.dialects.openai.pictures import as_text
 from providers.base.exchange import Deadlines, Part
 from providers.base.refusals import clean
@@ -47,10 +47,7 @@ def film_form(model: str, request: VideoRequest, *, strict: bool) -> tuple[Part,
 
 async def begin(host: Host, form: tuple[Part, ...]) -> Submitted:
     """Hand it over, once."""
-    try:
-        reply = await host.call(host.exchange("POST", "/videos", form=form, deadlines=DEADLINES))
-    except errors.ProviderError as error:
-        raise paid(error) from None
+    reply = await host.order(host.exchange("POST", "/videos", form=form, deadlines=DEADLINES))
     try:
         name = reply.json()["id"]
         if not isinstance(name, str) or not name:

@@ -37,12 +37,21 @@ class Host:
             raise errors.Unavailable(f"There is no key or address for {self.name} in this gateway.", reason="no_key")
         return Exchange(self.name, method, self.url(path), self.headers, **more)
 
-    async def call(self, exchange: Exchange) -> Reply:
-        """The whole answer, of one of the 200s. Raises what ``Wire.call`` and ``refused`` say."""
-        reply = await self.wire.call(exchange)
-        if not reply.ok:
-            raise refused(reply)
-        return reply
+    async def order(self, exchange: Exchange) -> Reply:
+        """The whole answer, of one of the 200s, to what is paid for. Raises what ``Wire.call`` and ``refused`` say;
+        where it may be made and charged, ``sent`` is ``"maybe"``."""
+        try:
+            reply = await self.wire.call(exchange)
+        except errors.ProviderError as error:
+            if error.sent == "yes":  # half an answer came
+                error.sent = "maybe"
+            raise
+        if reply.ok:
+            return reply
+        told = refused(reply)
+        if isinstance(told, errors.UpstreamTimeout):  # something in front of it gave up waiting
+            told.sent = "maybe"
+        raise told
 
     async def stream(self, exchange: Exchange, cap: int) -> Answer:
         """The same of an answer whose body is still coming."""
@@ -84,10 +93,3 @@ def refused(reply: Reply) -> errors.ProviderError:
     if isinstance(told, errors.Refused):
         told.param = param
     return told
-
-
-def paid(error: errors.ProviderError) -> errors.ProviderError:
-    """``error``, as it is where the request was one that costs: half an answer, or none in time, leaves it open."""
-    if error.sent == "yes" and isinstance(error, errors.BadAnswer | errors.UpstreamTimeout):
-        error.sent = "maybe"
-    return error

@@ -89,7 +89,7 @@ class _Tasks(_Model):
         if isinstance(request, ImageRequest):
             fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self._host.strict)
             asked = await asyncio.to_thread(pictures.exchange, self._host, fields, request)
-            reply = await pictures.draw(self._host, asked)
+            reply = await self._host.order(asked)
             return await asyncio.to_thread(pictures.drawn, self._host, reply)
         assert isinstance(request, VideoRequest)
         return await films.begin(self._host, films.film_form(self.model, request, strict=self._host.strict))

@@ -10,8 +10,8 @@ from typing import Any
 
 from engines.pictures import sniff_picture
 from providers.base.contract import Address, Done, Failed, ImageRequest, Made, Reference, Submitted, Usage
-from providers.base.dialects.openai.host import Host, paid
-from providers.base.errors import BadAnswer, Gone, ProviderError, Refused, Unsupported
+from providers.base.dialects.openai.host import Host
+from providers.base.errors import BadAnswer, Gone, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Part, Reply
 
 MOST = 10
@@ -65,14 +65,6 @@ def exchange(host: Host, fields: Mapping[str, Any], request: ImageRequest) -> Ex
     if request.mask is not None:
         form.append(_file("mask", request.mask, "mask"))
     return host.exchange("POST", "/images/edits", form=tuple(form), deadlines=DEADLINES, cap=cap)
-
-
-async def draw(host: Host, asked: Exchange) -> Reply:
-    """Have them made, once. Raises ``ProviderError``, whose ``sent`` is ``"maybe"`` where nobody knows."""
-    try:
-        return await host.call(asked)
-    except ProviderError as error:
-        raise paid(error) from None
 
 
 def drawn(host: Host, reply: Reply) -> Submitted:
