@@ -114,7 +114,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params, cache=cache),
             ImageService(tasks, guards),
             VideoService(tasks, guards),
-            TranscriptionService(asker, guards),
+            TranscriptionService(asker, tasks, guards),
             Catalog(deployments, table, listed),
             blobs,
             secret,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from gateway.record import NOTHING, Certainty, Cost, Used
-from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest, Usage
+from providers.base.contract import ImageRequest, MediaRequest, SpeechRequest, TranscriptionRequest, Usage
 from providers.base.errors import OutOfCredits, ProviderError, RateLimited, Refused, UpstreamAuth
 from providers.base.price import Price, Rate
 
@@ -80,8 +80,10 @@ def _sides(size: str | None) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def units(price: Price | None, request: TaskRequest) -> Used:
-    """What a request is known to use before anybody is asked."""
+def units(price: Price | None, request: MediaRequest) -> Used:
+    """What a request is known to use before anybody is asked: how long a sound is, nobody has looked."""
+    if isinstance(request, TranscriptionRequest):
+        return Used()
     price = price or Price()
     options = {name: request.extra[name] for name in price.options if name in request.extra}
     if isinstance(request, SpeechRequest):
@@ -93,7 +95,7 @@ def units(price: Price | None, request: TaskRequest) -> Used:
     return Used(video_seconds=seconds, size=size, options=options)
 
 
-def expected(price: Price | None, requests: Sequence[TaskRequest]) -> tuple[Used, Cost | None]:
+def expected(price: Price | None, requests: Sequence[MediaRequest]) -> tuple[Used, Cost | None]:
     """What a call of ``requests`` will use and cost, before anybody is asked. ``None``: nobody can know."""
     parts = [units(price, request) for request in requests]
     return together(parts), total(cost(price, part) for part in parts)

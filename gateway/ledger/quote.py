@@ -9,7 +9,7 @@ from typing import Any
 from gateway.config import ModelEntry
 from gateway.ledger.cost import expected
 from gateway.record import Cost, Used
-from providers.base.contract import TaskRequest
+from providers.base.contract import MediaRequest
 from providers.base.price import Price
 
 
@@ -35,7 +35,7 @@ class Quoted(Exception):
         }
 
 
-def quoted(entry: ModelEntry, price: Price | None, requests: Sequence[TaskRequest]) -> Quoted:
+def quoted(entry: ModelEntry, price: Price | None, requests: Sequence[MediaRequest]) -> Quoted:
     """To be raised for a call of ``requests`` to a deployment."""
     used, cost = expected(price, requests)
     return Quoted(entry.model_name, entry.vendor, cost, price, used)

@@ -19,13 +19,13 @@ from gateway.keys.key import LIMITS, VirtualKey
 from gateway.keys.limits import Budget, Limits, Reservation
 from gateway.keys.ring import Keyring
 from gateway.record import Cost, Who
-from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest, Usage, VideoRequest
+from providers.base.contract import ImageRequest, MediaRequest, SpeechRequest, Usage, VideoRequest
 from providers.base.errors import ProviderError
 
 SLOWEST_SPEECH = 10.0
 """Characters a second: so many seconds are reserved for a text, and settled when its sound is there."""
 
-ExpectedUsd = Callable[[str, Sequence[TaskRequest]], float | None]
+ExpectedUsd = Callable[[str, Sequence[MediaRequest]], float | None]
 """What requests to a model (a name as callers send it) will cost at most, in US dollars. ``None``: nobody knows."""
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Admission:
                 code="key_model_access_denied",
             )
 
-    async def admit(self, who: Who, model: str, requests: Sequence[TaskRequest]) -> Admitted:
+    async def admit(self, who: Who, model: str, requests: Sequence[MediaRequest]) -> Admitted:
         """Room in every budget for ``requests``, which are one call for ``model``.
 
         Raises ``Forbidden``, ``OverQuota``, ``InvalidRequest`` where an amount that is limited cannot be known
@@ -90,14 +90,14 @@ class Admission:
             _log.error("budgets cannot be read: %s", error)
             raise Overloaded("The budgets cannot be read now; try again.", code="budgets_unavailable") from error
 
-    def _expected(self, model: str, requests: Sequence[TaskRequest]) -> Amounts:
+    def _expected(self, model: str, requests: Sequence[MediaRequest]) -> Amounts:
         return Amounts(
             usd=self._expected_usd(model, requests),
             characters=sum(len(each.text) for each in requests if isinstance(each, SpeechRequest)),
             audio_seconds=sum(
                 len(each.text) / SLOWEST_SPEECH / each.speed for each in requests if isinstance(each, SpeechRequest)
             ),
-            images=sum(isinstance(each, ImageRequest) for each in requests),
+            images=sum(each.n for each in requests if isinstance(each, ImageRequest)),
             video_seconds=_sum([each.seconds for each in requests if isinstance(each, VideoRequest)]),
         )
 

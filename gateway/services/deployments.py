@@ -15,7 +15,7 @@ from gateway.policy.cooldown import CoolingRules
 from gateway.policy.course import Rules
 from gateway.policy.routing import Routes
 from providers.base import registry
-from providers.base.contract import Provider, SpeechProvider, TaskProvider, TaskRequest, TranscriptionProvider
+from providers.base.contract import MediaRequest, Provider, SpeechProvider, TaskProvider, TranscriptionProvider
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources
 
@@ -126,7 +126,7 @@ def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
     return Routes(groups, also, config.fallbacks, config.content_policy)
 
 
-def expected_usd(table: Routes[Deployment], model: str, requests: Sequence[TaskRequest]) -> float | None:
+def expected_usd(table: Routes[Deployment], model: str, requests: Sequence[MediaRequest]) -> float | None:
     """What a call may cost at the dearest deployment that may answer it; ``None`` where that is unknown of one.
 
     Raises ``UnknownModel``.

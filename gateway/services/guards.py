@@ -21,11 +21,11 @@ from gateway.policy.guards.pii import Pii
 from gateway.policy.guards.words import Words
 from gateway.services.caller import Caller
 from gateway.services.hooks import Asked, Hook, Texts, load_hook
-from providers.base.contract import ImageRequest, SpeechRequest, TaskRequest, TranscriptionRequest
+from providers.base.contract import ImageRequest, MediaRequest, SpeechRequest, TranscriptionRequest
 
 _log = logging.getLogger(__name__)
 
-R = TypeVar("R", bound=TaskRequest | TranscriptionRequest)
+R = TypeVar("R", bound=MediaRequest)
 
 THREADS = 4
 """Of guards that take long: what waits for one of them is a call, whose guard has a timeout."""
@@ -141,7 +141,7 @@ def _each(guard: TextGuard, pool: Executor, at_once: int) -> Hook:
     return each
 
 
-def _texts(request: TaskRequest | TranscriptionRequest) -> tuple[Texts, str]:
+def _texts(request: MediaRequest) -> tuple[Texts, str]:
     """The texts of a request by their fields in OpenAI's words, and LiteLLM's word for the call."""
     if isinstance(request, SpeechRequest):
         more = {"instructions": request.instructions} if request.instructions else {}

@@ -30,7 +30,7 @@ from gateway.services.deployments import Deployment
 from gateway.services.options import fit, tasks_of
 from gateway.services.served import Served
 from gateway.services.webhooks import Webhooks
-from providers.base.contract import Patient, TaskProvider, TaskRequest
+from providers.base.contract import MediaRequest, Patient, TaskProvider, TaskRequest
 from providers.base.errors import ProviderError
 
 _log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class TaskService:
             ),
         )
 
-    async def admit(self, caller: Caller, model: str, requests: Sequence[TaskRequest]) -> Admitted:
+    async def admit(self, caller: Caller, model: str, requests: Sequence[MediaRequest]) -> Admitted:
         """What ``Admission.admit`` returns; for the models that the call names to fall back to, too.
 
         Whoever only asks for the price uses nothing.

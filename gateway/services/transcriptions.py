@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from engines.media import ByteStream
 from gateway.ledger.cost import failed, maybe
-from gateway.ledger.quote import Quoted
-from gateway.record import Used
+from gateway.ledger.quote import quoted
+from gateway.ledger.row import cost_by_now
 from gateway.services.asking import Asker, Turn
+from gateway.services.caller import Caller
 from gateway.services.guards import Guards
 from gateway.services.served import Served
-from gateway.services.caller import Caller
-from providers.base.contract import TranscriptionProvider, TranscriptionRequest
+from gateway.services.tasks import TaskService
+from providers.base.contract import TranscriptionProvider, TranscriptionRequest, Usage
 from providers.base.errors import ProviderError
 
 
@@ -28,26 +29,31 @@ class Written:
 class TranscriptionService:
     """``transcribe`` for the server and for programs alike."""
 
-    def __init__(self, asker: Asker, guards: Guards) -> None:
+    def __init__(self, asker: Asker, tasks: TaskService, guards: Guards) -> None:
         self._asker = asker
+        self._tasks = tasks
         self._guards = guards
 
     async def transcribe(self, model: str, request: TranscriptionRequest, caller: Caller | None = None) -> Written:
         """The first deployment of ``model`` that begins to answer.
 
-        Raises what ``Guards.screen`` (of the prompt) and ``Asker.first`` raise.
+        Raises what ``Guards.screen`` (of the prompt), ``TaskService.admit`` and ``Asker.first`` raise.
         """
         caller = caller or Caller()
         request = await self._guards.screen(model, request, caller)
-        about = (caller.record, caller.wishes)
-        return await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
+        record = caller.record
+        async with await self._tasks.admit(caller, model, [request]) as admitted:
+            about = (record, caller.wishes)
+            made = await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
+            made.chunks = admitted.carry(made.chunks, record.usage or Usage(), lambda: cost_by_now(record))
+            return made
 
     async def _ask(self, turn: Turn, request: TranscriptionRequest, caller: Caller) -> Written:
         candidate, record = turn.candidate, caller.record
         entry, provider, price = candidate.deployment.entry, candidate.deployment.provider, candidate.deployment.price
         assert isinstance(provider, TranscriptionProvider), "only those that transcribe are asked to"
-        if caller.dry_run:  # how long the sound is nobody has looked at
-            raise Quoted(entry.model_name, entry.vendor, None, price, Used())
+        if caller.dry_run:
+            raise quoted(entry, price, [request])
         record.asks()
         try:
             made = await provider.transcribe(request)

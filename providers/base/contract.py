@@ -168,6 +168,9 @@ class TranscriptionRequest:
     fields: tuple[tuple[str, str], ...] = ()
 
 
+MediaRequest = TaskRequest | TranscriptionRequest
+
+
 @dataclass(slots=True)
 class Transcript:
     """Text in the form that was asked for: JSON, plain text, subtitles or events; ``media_type`` says which.

@@ -103,6 +103,8 @@ def code(answer: httpx.Response) -> str:
 USER_ROUTES = [
     ("POST", "/v1/audio/speech", SPEECH, 200, 200, 200),
     ("POST", "/audio/speech", SPEECH, 200, 200, 200),
+    ("POST", "/v1/audio/transcriptions", {"model": "espeak"}, 400, 400, 400),
+    ("POST", "/v1/audio/translations", {"model": "espeak"}, 400, 400, 400),
     ("POST", "/v1/images/generations", PICTURE, 200, 200, 200),
     ("POST", "/v1/images/edits", EDIT, 200, 200, 200),
     ("POST", "/v1/images/variations", {}, 400, 400, 400),

@@ -280,3 +280,24 @@ def test_another_model_writes_where_one_cannot(upstreamed: OpenAI, whisper: open
     with pytest.raises(openai.BadRequestError) as caught:
         whisper.audio.speech.create(model="whisper", voice="alloy", input="x")
     assert caught.value.param == "model"
+
+
+def test_keys_and_transcriptions(upstreamed: OpenAI, whisper: openai.OpenAI) -> None:
+    url = str(whisper.base_url).removesuffix("/v1/")
+    made = [
+        httpx.post(f"{url}/key/generate", json=fields, headers={"Authorization": f"Bearer {KEY}"}).json()["key"]
+        for fields in ({"models": ["tts-1"]}, {"max_budget": 5.0}, {"models": ["whisper"]})
+    ]
+    codes = []
+    for key in made:
+        answer = httpx.post(
+            f"{url}/v1/audio/transcriptions",
+            data={"model": "whisper"},
+            files={"file": TALK},
+            headers={"Authorization": f"Bearer {key}"},
+        )
+        codes.append((answer.status_code, answer.json().get("error", {}).get("code")))
+    assert codes[0] == (403, "key_model_access_denied")
+    assert codes[1][0] == 400  # what it will cost nobody knows, and the key may spend no more than it has
+    assert codes[2] == (200, None)
+    assert len(upstreamed.ledger) == 1
