@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from providers.base.contract import Provider
+from providers.base.contract import Provider, Readiness
 from providers.base.dialects.openai.host import Host
-from providers.base.dialects.openai.models import Draws, Everything, Films, ModelSettings, Speaks, Writes
+from providers.base.dialects.openai.models import Draws, Everything, Films, Model, ModelSettings, Speaks, Writes, listed
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
@@ -85,18 +85,41 @@ _PRICES = {
     "sora-2": _second(0.10),
     "sora-2-pro": _second(0.30),
 }
+
+
+class _Listed(Model):
+    async def probe(self) -> Readiness:
+        """Whether it stands in the list of models; costs nothing."""
+        return await listed(self.model, self.host)
+
+
+class _Speaks(_Listed, Speaks): ...
+
+
+class _Draws(_Listed, Draws): ...
+
+
+class _Films(_Listed, Films): ...
+
+
+class _Writes(_Listed, Writes): ...
+
+
+class _Everything(_Listed, Everything): ...
+
+
 _KINDS = (
-    ("audio_speech", Speaks, _SPEECH),
-    ("image_generation", Draws, _IMAGES),
-    ("video_generation", Films, _VIDEOS),
-    ("audio_transcription", Writes, _TRANSCRIPTS),
+    ("audio_speech", _Speaks, _SPEECH),
+    ("image_generation", _Draws, _IMAGES),
+    ("video_generation", _Films, _VIDEOS),
+    ("audio_transcription", _Writes, _TRANSCRIPTS),
 )
 _CLASSES = {name: kind for _, kind, names in _KINDS for name in names}
 
 
 async def _open(model: str, settings: OpenAISettings, resources: Resources) -> Provider:
     host = host_of(settings, resources.shared(Wire, Wire))
-    return _CLASSES.get(model, Everything)(model, settings, host)
+    return _CLASSES.get(model, _Everything)(model, settings, host)
 
 
 VENDOR = Vendor(

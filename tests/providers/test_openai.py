@@ -21,6 +21,7 @@ from providers.base.contract import (
     Failed,
     ImageRequest,
     Made,
+    Probed,
     Reference,
     SpeechProvider,
     SpeechRequest,
@@ -231,7 +232,7 @@ FAULTS = [
     (upstream.QUOTA, errors.OutOfCredits, "yes", 0),
     (upstream.SLOW_DOWN, errors.RateLimited, "yes", 0),
     (upstream.FORBIDDEN, errors.UpstreamAuth, "yes", 0),
-    (upstream.BROKEN, errors.UpstreamDown, "yes", 0),
+    (upstream.BROKEN, errors.UpstreamDown, "maybe", 0),
     (upstream.OVERLOADED, errors.UpstreamDown, "yes", 0),
     (upstream.BLOCKED, errors.PolicyViolation, "yes", 0),
     (upstream.GATEWAY_TIMEOUT, errors.UpstreamTimeout, "maybe", 1),
@@ -312,6 +313,26 @@ async def test_a_server_that_is_not_openai_s_gets_every_option() -> None:
             assert state.outputs == drawn.done.outputs
             assert isinstance(state.outputs[0], Address)
             assert state.outputs[0].headers == {}
+
+
+async def test_whether_a_model_would_answer_is_asked_at_no_cost(server: OpenAI) -> None:
+    async with opened("tts-1", api_key=KEY, api_base=server.base) as made:
+        assert isinstance(made, Probed)
+        assert (await made.probe()).state == "ready"
+        made.host = replace(made.host, strict=True)
+        assert (await made.probe()).state == "ready"
+        assert server.requests[-1].path == "/v1/models/tts-1"
+        made.model = "tts-9"
+        with pytest.raises(errors.Unavailable):
+            await made.probe()
+    async with opened("tts-1", api_key="sk-wrong12345", api_base=server.base) as made:
+        with pytest.raises(errors.UpstreamAuth):
+            await made.probe()
+    async with Upstream(reply(404, b"")) as bare, opened("x", api_base=bare.url("/v1")) as made:
+        assert (await made.probe()).detail
+    assert server.ledger == []
+    async with opened(DEPLOYMENT, AZURE, api_base=server.azure, api_key=KEY) as made:
+        assert not isinstance(made, Probed)
 
 
 async def test_a_key_goes_where_it_belongs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,8 @@ class OpenAI:
             ):
                 app.router.add_post(root + path, self._route("create", work))
         for root in ("/v1", "/openai/v1", "/openai"):
+            app.router.add_get(f"{root}/models", self._route("look", self._models))
+            app.router.add_get(f"{root}/models/{{id}}", self._route("look", self._models))
             app.router.add_post(f"{root}/videos", self._route("create", self._film))
             app.router.add_get(f"{root}/videos/{{id}}", self._route("look", self._look))
             app.router.add_get(f"{root}/videos/{{id}}/content", self._route("content", self._content))
@@ -305,6 +307,16 @@ class OpenAI:
         if "Authorization" in request.headers or "api-key" in request.headers:
             return web.Response(status=403)
         return web.Response(body=self._pictures[request.match_info["name"]])
+
+    async def _models(self, request: web.Request, asked: Asked) -> web.Response:
+        entries = [{"id": name, "object": "model", "created": 1, "owned_by": "system"}
+                   for name in (*SPEAKERS, *PAINTERS, *WRITERS, "sora-2")]  # fmt: skip
+        if (name := request.match_info.get("id")) is None:
+            return web.json_response({"object": "list", "data": entries})
+        found = next((each for each in entries if each["id"] == name), None)
+        if found is None:
+            raise Refusal(wrong(f"The model '{name}' does not exist", "model", "model_not_found", 404))
+        return web.json_response(found)
 
     async def _film(self, request: web.Request, asked: Asked) -> web.Response:
         body = asked.body

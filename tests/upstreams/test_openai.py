@@ -56,6 +56,13 @@ def test_speech(client: openai.OpenAI, form: AudioFormat) -> None:
     assert hear(b"".join(pieces), form).seconds > 1
 
 
+def test_models(client: openai.OpenAI) -> None:
+    assert client.models.retrieve("tts-1").object == "model"
+    assert "whisper-1" in {model.id for model in client.models.list()}
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("tts-9")
+
+
 def test_pictures(client: openai.OpenAI) -> None:
     made = client.images.generate(model="gpt-image-2", prompt="A lake", n=2, size="1024x1024", output_format="webp")
     assert [Image.open(io.BytesIO(base64.b64decode(each.b64_json or ""))).format for each in made.data or []] == [

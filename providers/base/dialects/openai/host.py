@@ -49,7 +49,8 @@ class Host:
         if reply.ok:
             return reply
         told = refused(reply)
-        if isinstance(told, errors.UpstreamTimeout):  # something in front of it gave up waiting
+        if reply.status == 408 or (reply.status >= 500 and reply.status != 503):
+            # It broke at the request, or something in front of it gave up waiting. A 503 is documented as overload.
             told.sent = "maybe"
         raise told
 

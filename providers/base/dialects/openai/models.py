@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import Field
 
@@ -22,8 +23,9 @@ from providers.base.contract import (
     Voice,
 )
 from providers.base.dialects.openai import films, pictures, speech, transcripts
-from providers.base.dialects.openai.host import Host
+from providers.base.dialects.openai.host import Host, refused
 from providers.base.errors import Refused
+from providers.base.exchange import Deadlines
 from providers.base.settings import VendorSettings
 
 
@@ -38,18 +40,20 @@ class ModelSettings(VendorSettings):
     voices: Mapping[str, str] = Field(default_factory=dict)
 
 
-class _Model:
+class Model:
+    """What all of them have."""
+
     makes: frozenset[str] = frozenset()
 
     def __init__(self, model: str, settings: ModelSettings, host: Host) -> None:
         self.model = model
         self.poll_interval = settings.poll_interval
         self._settings = settings
-        self._host = host
+        self.host = host
 
     def readiness(self) -> Readiness:
         """Whether there is a key. Nobody is asked whether it is a good one."""
-        return Readiness("unavailable", self._host.lacks) if self._host.lacks else Readiness("ready")
+        return Readiness("unavailable", self.host.lacks) if self.host.lacks else Readiness("ready")
 
     def warm(self) -> None:
         """Nothing to load."""
@@ -57,53 +61,64 @@ class _Model:
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         """Raise what is known to be refused; calls nobody."""
         if isinstance(request, SpeechRequest):
-            speech.speech_body(self.model, request, self._settings.voices, strict=self._host.strict)
+            speech.speech_body(self.model, request, self._settings.voices, strict=self.host.strict)
         elif isinstance(request, ImageRequest) and "image" in self.makes:
-            pictures.picture_fields(self.model, request, strict=self._host.strict)
+            pictures.picture_fields(self.model, request, strict=self.host.strict)
         elif isinstance(request, VideoRequest) and "video" in self.makes:
-            films.film_form(self.model, request, strict=self._host.strict)
+            films.film_form(self.model, request, strict=self.host.strict)
         else:
             raise Refused(f"{self.model} makes {' and '.join(sorted(self.makes))} and nothing else", param="model")
         return {}
 
 
-class Speaks(_Model):
+async def listed(model: str, host: Host) -> Readiness:
+    """What the list of models says, which costs nothing. Raises as a call would: a bad key, no such model."""
+    path = f"/models/{quote(model, safe='')}" if host.strict else "/models"
+    reply = await host.wire.call(host.exchange("GET", path, deadlines=Deadlines(first_byte=30.0, total=60.0)))
+    if reply.ok:
+        return Readiness("ready")
+    if reply.status == 404 and not host.strict:
+        return Readiness("ready", "The server answers, and has no list of models to look into.")
+    raise refused(reply)
+
+
+class Speaks(Model):
     """A ``SpeechProvider``."""
 
     async def speech(self, request: SpeechRequest) -> Audio:
         """The sound as it comes."""
-        body = speech.speech_body(self.model, request, self._settings.voices, strict=self._host.strict)
-        return await speech.speak(self._host, body, request)
+        body = speech.speech_body(self.model, request, self._settings.voices, strict=self.host.strict)
+        return await speech.speak(self.host, body, request)
 
     def voices(self) -> Sequence[Voice]:
         """OpenAI's names, and those of the config; only the latter where the server is another one."""
-        return speech.listed(self._settings.voices, strict=self._host.strict)
+        return speech.listed(self._settings.voices, strict=self.host.strict)
 
 
-class _Tasks(_Model):
+class _Tasks(Model):
     most_images = pictures.MOST
 
     async def submit(self, request: TaskRequest) -> Submitted:
         """Pictures come with the answer, films later."""
         self.check(request)
         if isinstance(request, ImageRequest):
-            fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self._host.strict)
-            asked = await asyncio.to_thread(pictures.exchange, self._host, fields, request)
-            reply = await self._host.order(asked)
-            return await asyncio.to_thread(pictures.drawn, self._host, reply)
+            fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self.host.strict)
+            asked = await asyncio.to_thread(pictures.exchange, self.host, fields, request)
+            reply = await self.host.order(asked)
+            return await asyncio.to_thread(pictures.drawn, self.host, reply)
         assert isinstance(request, VideoRequest)
-        return await films.begin(self._host, films.film_form(self.model, request, strict=self._host.strict))
+        return await films.begin(self.host, films.film_form(self.model, request, strict=self.host.strict))
 
     async def poll(self, task: str) -> TaskState:
         """A look at a film; or the pictures once more, which could not be kept."""
-        if (found := pictures.again(self._host, task)) is not None:
+        if (found := pictures.again(self.host, task)) is not None:
             return found
-        return await films.look(self._host, task)
+        return await films.look(self.host, task)
 
     async def cancel(self, task: str) -> None:
         """Delete a film; of pictures there is nothing to stop."""
-        if "video" in self.makes and pictures.again(self._host, task) is None:
-            await films.drop(self._host, task)
+        if "video" in self.makes and pictures.again(self.host, task) is None:
+            await films.drop(self.host, task)
 
 
 class Draws(_Tasks):
@@ -118,13 +133,13 @@ class Films(_Tasks):
     makes = frozenset({"video"})
 
 
-class Writes(_Model):
+class Writes(Model):
     """A ``TranscriptionProvider``."""
 
     async def transcribe(self, request: TranscriptionRequest) -> Transcript:
         """The text as it comes. Raises ``Refused`` for a file that is larger than ``max_file_size_mb``."""
         transcripts.check_size(request, self._settings.max_file_size_mb)
-        return await transcripts.write(self._host, self.model, request)
+        return await transcripts.write(self.host, self.model, request)
 
 
 class Everything(Speaks, _Tasks, Writes):
