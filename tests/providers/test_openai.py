@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +35,10 @@ from providers.base.contract import (
     VideoRequest,
     Working,
 )
+from providers.base.dialects.openai import pictures
+from providers.base.dialects.openai.host import refused
 from providers.base.dialects.openai.models import Draws, Everything, Films, ModelSettings, Speaks
+from providers.base.exchange import Reply
 from providers.base.vendor import Resources
 from providers.base.wire import Wire
 from providers.openai import VENDOR, OpenAISettings, host_of
@@ -476,3 +482,65 @@ def test_every_model_is_what_its_kind_is() -> None:
         "audio_speech", "image_generation", "video_generation", "audio_transcription",
     }  # fmt: skip
     assert issubclass(Everything, Speaks)
+
+
+ODD = [None, True, -1, 1e400, "", "x" * 20_000, [], {}, [[]], {"a": None}, "\ud800", float("nan")]
+
+
+def spoilt(value: Any, chance: random.Random) -> Any:
+    """``value`` with something in it that nobody expects."""
+    if chance.random() < 0.3 or not value or not isinstance(value, dict | list):
+        return chance.choice(ODD)
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    place = chance.choice(list(changed) if isinstance(changed, dict) else range(len(changed)))
+    if isinstance(changed, dict) and chance.random() < 0.3:
+        del changed[place]
+    else:
+        changed[place] = spoilt(changed[place], chance)
+    return changed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_answers_that_nobody_expects(seed: int) -> None:
+    """Whatever stands in an answer, it becomes a result or a ``ProviderError``."""
+    chance = random.Random(seed)
+    host = host_of(OpenAISettings(api_base="http://127.0.0.1/v1"), Wire.__new__(Wire))
+    text = base64.b64encode(PIXEL).decode()
+    good = {
+        "data": [{"b64_json": text}, {"url": "https://example.com/a"}],
+        "usage": {"input_tokens": 1, "output_tokens": 2},
+    }
+    bad = {"error": {"message": "no", "type": "x", "param": "image[0].a", "code": "moderation_blocked"}}
+    for _ in range(500):
+        body = json.dumps(spoilt(good, chance)).encode()
+        body = body[: chance.randrange(len(body))] if chance.random() < 0.3 else body
+        with suppress(errors.ProviderError):
+            made = pictures.drawn(host, Reply("V", 200, {}, body))
+            assert made.done is not None
+            assert made.done.outputs
+            pictures.again(host, made.task)
+        reply_ = Reply("V", chance.choice([400, 404, 429, 500]), {}, json.dumps(spoilt(bad, chance)).encode())
+        assert str(refused(reply_)).startswith("V")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_films_that_nobody_expects(seed: int) -> None:
+    chance = random.Random(seed)
+    good = {"id": "video_1", "status": "failed", "progress": 5, "error": {"code": "x", "message": "y"}}
+    steps = [
+        reply(
+            200,
+            json.dumps(spoilt(good, chance)),
+            openai_poll_after_ms=chance.choice(["9" * 5000, "x", "-1", "900000000"]),
+        )
+        for _ in range(60)
+    ]
+    async with Upstream(*steps) as server, opened("sora-2", api_base=server.url("/v1")) as made:
+        for place in range(60):
+            with suppress(errors.ProviderError):
+                if place % 2:
+                    state = await made.poll("video_1")
+                    assert not isinstance(state, Done)
+                    assert not isinstance(state, Working) or (state.check_after or 0) <= 300
+                else:
+                    assert (await made.submit(VideoRequest("x"))).task

@@ -18,6 +18,7 @@ DEADLINES = Deadlines(first_byte=120.0, idle=60.0, total=300.0)
 SECONDS = (4, 8, 12)
 SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 
+_ID_LIMIT = 500
 _POLICY = ("moderation_blocked", "content_policy_violation", "content_filter")
 
 
@@ -50,7 +51,7 @@ async def begin(host: Host, form: tuple[Part, ...]) -> Submitted:
     reply = await host.order(host.exchange("POST", "/videos", form=form, deadlines=DEADLINES))
     try:
         name = reply.json()["id"]
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not 0 < len(name) <= _ID_LIMIT:
             raise TypeError
     except (errors.BadAnswer, KeyError, TypeError):
         # It said yes, and not under which id: it may be running, and be charged.
@@ -69,8 +70,7 @@ async def look(host: Host, task: str) -> TaskState:
     found = reply.json()
     status = found.get("status") if isinstance(found, dict) else None
     if status in ("queued", "in_progress"):
-        wait = reply.headers.get("openai-poll-after-ms", "")
-        return Working(_progress(found.get("progress")), int(wait) / 1000 if wait.isdecimal() else None)
+        return Working(_progress(found.get("progress")), _pause(reply.headers.get("openai-poll-after-ms", "")))
     if status == "failed":
         return Failed(_failure(host, found.get("error")))
     if status != "completed":
@@ -89,6 +89,12 @@ def _path(task: str) -> str:
     if task in ("", ".", ".."):
         raise errors.BadAnswer("No video has such an id.", sent="no")
     return f"/videos/{quote(task, safe='')}"
+
+
+def _pause(milliseconds: str) -> float | None:
+    """Seconds, five minutes at most."""
+    good = milliseconds.isascii() and milliseconds.isdecimal() and len(milliseconds) < 10
+    return min(int(milliseconds) / 1000, 300.0) if good else None
 
 
 def _progress(found: Any) -> float | None:

@@ -81,7 +81,7 @@ def refused(reply: Reply) -> errors.ProviderError:
         found = {}
     code, said, given = str(found.get("code") or ""), str(found.get("message") or ""), found.get("param")
     # ``metadata.user`` and ``image[0]`` are fields of the caller's ``metadata`` and ``image``.
-    param = given.partition(".")[0].partition("[")[0] if isinstance(given, str) and given else None
+    param = given.partition(".")[0].partition("[")[0][:100] if isinstance(given, str) and given else None
     told = refusal(reply.vendor, reply.status, reply.headers, said)
     if reply.status in (402, 429) and "insufficient_quota" in (code, found.get("type")):
         return errors.OutOfCredits(f"The account at {reply.vendor} is out of credits.", sent="yes")

@@ -11,6 +11,7 @@ from typing import Any
 from engines.pictures import sniff_picture
 from providers.base.contract import Address, Done, Failed, ImageRequest, Made, Reference, Submitted, Usage
 from providers.base.dialects.openai.host import Host
+from providers.base.egress import MAX_URL
 from providers.base.errors import BadAnswer, Gone, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Part, Reply
 
@@ -74,7 +75,7 @@ def drawn(host: Host, reply: Reply) -> Submitted:
         data = found["data"]
         texts = [each["b64_json"] for each in data if each.get("b64_json")]
         addresses = [str(each["url"]) for each in data if each.get("url") and not each.get("b64_json")]
-        if not data or len(texts) + len(addresses) != len(data):
+        if not data or len(texts) + len(addresses) != len(data) or max(map(len, ["", *addresses])) > MAX_URL:
             raise KeyError
         made = [_made(base64.b64decode(text, validate=True)) for text in texts]
     except (BadAnswer, KeyError, TypeError, AttributeError, ValueError, binascii.Error):
