@@ -11,6 +11,7 @@ from typing import Any
 from engines.pictures import sniff_picture
 from providers.base.contract import Address, Done, Failed, ImageRequest, Made, Reference, Submitted, Usage
 from providers.base.dialects.openai.host import Host
+from providers.base.dialects.options import hint
 from providers.base.egress import MAX_URL
 from providers.base.errors import BadAnswer, Gone, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Part, Reply
@@ -33,7 +34,7 @@ def picture_fields(model: str, request: ImageRequest, *, strict: bool) -> dict[s
     known = OF_EDITS if request.references else OPTIONS
     for option in request.extra if strict else ():
         if option not in known:
-            raise Unsupported(f"{model} knows no option {option!r}; leave it out", param=option)
+            raise Unsupported(f"{model} knows no option {option!r}; {hint(option, known)}", param=option)
     fields: dict[str, Any] = {**request.extra, "model": model, "prompt": request.prompt}
     if request.n > 1:
         fields["n"] = request.n

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from engines.media import AudioFormat, AudioSpec, sniff
 from providers.base.contract import SPEECH_FIELDS, Audio, SpeechRequest, Usage, Voice
+from providers.base.dialects.audio_body import AudioBody
 from providers.base.dialects.openai.host import Host, fault
 from providers.base.errors import BadAnswer, Refused, Unsupported
 from providers.base.exchange import Deadlines, Reply
@@ -75,7 +76,8 @@ async def speak(host: Host, body: Mapping[str, Any], request: SpeechRequest) -> 
     except BaseException:
         await answer.aclose()
         raise
-    return Audio(spec, _Sound(head, answer, usage := Usage(characters=len(request.text)), spec), usage)
+    usage = Usage(characters=len(request.text))
+    return Audio(spec, AudioBody(host.name, _Whole(head, answer), spec, usage), usage)
 
 
 async def _spec(host: Host, answer: Answer, head: bytes, wished: AudioFormat) -> AudioSpec:
@@ -103,25 +105,18 @@ def _no_sound(host: Host, answer: Answer, body: bytes) -> BadAnswer:
 
 
 @dataclass(slots=True)
-class _Sound:
-    """The first bytes again, then the others; the seconds of raw samples are counted."""
+class _Whole:
+    """The first bytes again, then the others."""
 
     head: bytes
     answer: Answer
-    usage: Usage
-    spec: AudioSpec
-    passed: int = 0
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
         head, self.head = self.head, b""
-        piece = head or await anext(self.answer)
-        self.passed += len(piece)
-        if self.spec.format is AudioFormat.PCM:
-            self.usage.audio_seconds = self.passed / self.spec.bytes_per_second
-        return piece
+        return head or await anext(self.answer)
 
     async def aclose(self) -> None:
         self.head = b""
