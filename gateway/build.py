@@ -104,9 +104,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         admission = Admission(ring, Limits(ring.store), config.litellm, table.group, partial(expected_usd, table))
         tasks = TaskService(asker, admission, Kept(jobs, blobs, book), config, webhooks)
         stack.push_async_callback(tasks.close)
-        guards = Guards(config.guardrails)
-        stack.callback(guards.close)
-        await guards.load()
+        guards = await _guards(config, stack)
         health = Health(deployments, config.general)
         stack.push_async_callback(health.close)
         listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
@@ -125,6 +123,13 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             health,
             jobs.tally,
         )
+
+
+async def _guards(config: Config, stack: AsyncExitStack) -> Guards:
+    guards = Guards(config.guardrails)
+    stack.callback(guards.close)
+    await guards.load()
+    return guards
 
 
 class Rooms:

@@ -15,7 +15,12 @@ from gateway.telemetry.ended import Ended
 HIDDEN = "redacted by media-gateway"
 """Stands for a text that is not told."""
 
-_CALL_TYPES = {"speech": "aspeech", "image": "aimage_generation", "video": "avideo_generation"}
+_CALL_TYPES = {
+    "speech": "aspeech",
+    "image": "aimage_generation",
+    "video": "avideo_generation",
+    "transcription": "atranscription",
+}
 
 
 class CallFailed(Exception):

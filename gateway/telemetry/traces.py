@@ -22,6 +22,7 @@ SWITCHES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Variables that turn traces on, as ``callbacks: [otel]`` does."""
 
 # Of the conventions' own operations, the one for media of any kind.
+_OUTPUTS = {"transcription": "text"}
 _OPERATION = "generate_content"
 
 
@@ -72,7 +73,7 @@ class Traces:
                 "gen_ai.operation.name": _OPERATION,
                 "gen_ai.provider.name": attempt.deployment.partition("/")[0],
                 "gen_ai.request.model": attempt.group,
-                "gen_ai.output.type": record.kind,
+                "gen_ai.output.type": _OUTPUTS.get(record.kind, record.kind),
                 "media_gateway.deployment": attempt.deployment,
                 "media_gateway.sent": attempt.sent,
             }
@@ -111,7 +112,7 @@ def _of_call(ended: Ended) -> dict[str, Any]:
         "gen_ai.provider.name": record.provider,
         "gen_ai.request.model": record.model,
         "gen_ai.response.model": record.group,
-        "gen_ai.output.type": record.kind,
+        "gen_ai.output.type": _OUTPUTS.get(record.kind, record.kind),
         "gen_ai.usage.input_tokens": used.input_tokens,
         "gen_ai.usage.output_tokens": used.output_tokens,
         "gen_ai.response.time_to_first_chunk": record.first_byte,

@@ -6,16 +6,18 @@ import importlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 
 from gateway.config import Config, ConfigError, parse_config
 from gateway.config.callbacks import Callback
+from gateway.services.asking import Kind
 from gateway.services.hooks import HookError
 from gateway.telemetry import callbacks as runtime
 from gateway.telemetry.callbacks import Callbacks
-from gateway.telemetry.payload import HIDDEN, standard
+from gateway.telemetry.payload import _CALL_TYPES, HIDDEN, standard
 from tests.serving import Running, serving
 from tests.telemetry.records import ended, spoken
 
@@ -228,3 +230,7 @@ def test_the_payload_of_a_call_with_everything() -> None:
     edit.record.route = "/v1/images/edits"
     assert standard(edit, texts=False)["call_type"] == "aimage_edit"
     assert logging.getLogger("gateway").handlers == []
+
+
+def test_every_kind_of_call_has_a_name_of_litellm_s() -> None:
+    assert set(get_args(Kind)) == set(_CALL_TYPES)
