@@ -81,7 +81,7 @@ def read_content_filter(
         if data.get(key):
             hint = "LiteLLM's word lists are not here: write your own under blocked_words"
             report.error((*place, key), "is not supported", hint, at_key=True)
-    lost = {"categories", "competitor_intent_config", "blocked_words_file", *lists}
+    lost = {"categories", "competitor_intent_config", "blocked_words_file", "blocked_words", "patterns"}
     rest = {key: value for key, value in data.items() if key not in lost}
     tags = reading.fill(_Tags, place, rest, litellm_keys.GUARDRAIL_PARAMS)
     words = _items(reading, (*place, "blocked_words"), lists.get("blocked_words", []), BlockedWord)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from gateway.config import litellm_keys
+from gateway.config.guardrails import none_elsewhere
 from gateway.config.model import ModelEntry
 from gateway.config.problems import Place
 from gateway.config.reading import Reading
@@ -19,7 +21,7 @@ from gateway.config.routing import BESIDE_PARAMS, IN_MODEL_INFO, DeploymentKeys,
 from gateway.config.shapes import Unfit, names_of
 from gateway.ledger.cost import NAMES as PRICES
 from providers.base.settings import VendorSettings
-from providers.base.vendor import Vendor
+from providers.base.vendor import Facts, Vendor
 
 _PARAMS = ("litellm_params", "params")
 
@@ -84,9 +86,24 @@ class _Info(BaseModel):
 
 
 class _Chosen(NamedTuple):
+    """``model`` as written, with the settings type of each model meant: one, or those that its ``*`` stands for."""
+
     vendor: str
     model: str
-    settings: type[VendorSettings]
+    kinds: Mapping[str, type[VendorSettings]]
+    spread: bool = False
+
+    @property
+    def keys(self) -> set[str]:
+        """The keys of the vendor's own, of all these types."""
+        return {key for kind in self.kinds.values() for key in names_of(kind)}
+
+
+class _Read(NamedTuple):
+    """``each`` has the settings of each model that the entry's ``*`` stands for; empty where it has none."""
+
+    entry: ModelEntry
+    each: Mapping[str, VendorSettings]
 
 
 def read_models(reading: Reading, vendors: Vendors, data: Any) -> tuple[tuple[ModelEntry, ...], set[str]]:
@@ -95,7 +112,7 @@ def read_models(reading: Reading, vendors: Vendors, data: Any) -> tuple[tuple[Mo
     names = set[str]()
     if isinstance(data, list) and data:
         found = [_read_entry(reading, vendors, (*place, index), item, names) for index, item in enumerate(data)]
-        return tuple(entry for entry in found if entry is not None), names
+        return _spread([read for read in found if read is not None], names), names
     message = "is missing" if data is None else "is empty"
     if data is not None and data != []:
         message = f"must be a list, got {reading.report.shown(place, data)}"
@@ -104,7 +121,32 @@ def read_models(reading: Reading, vendors: Vendors, data: Any) -> tuple[tuple[Mo
     return (), names
 
 
-def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, names: set[str]) -> ModelEntry | None:
+def _spread(found: list[_Read], names: set[str]) -> tuple[ModelEntry, ...]:
+    """Entries with a ``*`` as one for each known model it stands for; those written out win. ``names`` follow."""
+    written = {entry.model_name for entry, each in found if not each}
+    names -= {entry.model_name for entry, each in found if each} - written
+    spread: list[ModelEntry] = []
+    for entry, each in found:
+        before, _, after = entry.model.partition("*")
+        for model, settings in each.items():
+            name = entry.model_name.replace("*", model[len(before) : len(model) - len(after)])
+            if name not in written:
+                spread.append(replace(entry, model=model, model_name=name, settings=settings))
+        spread += [] if each else [entry]
+    names |= {entry.model_name for entry in spread}
+    return tuple(spread)
+
+
+def _stood_for(models: Mapping[str, Facts], pattern: str) -> list[str]:
+    """The models that the one ``*`` of ``pattern`` stands for. A vendor's own ``*`` (it takes any name) is no model."""
+    before, star, after = pattern.partition("*")
+    if not star or "*" in after:
+        return []
+    fits = (model for model in models if model.startswith(before) and model.endswith(after))
+    return [model for model in fits if model != "*" and len(model) > len(before + after)]
+
+
+def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, names: set[str]) -> _Read | None:
     written = reading.mapping(place, {} if item is None else item)
     written = reading.sort(place, written, ("model_name", *_PARAMS, "model_info", "rpm"), litellm_keys.MODEL_ENTRY)
     if not isinstance(item, dict | None):
@@ -112,11 +154,8 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
     entry = reading.part(_Entry, place, written)
     if entry is not None:
         names.add(entry.model_name)
-        if "*" in entry.model_name:
-            text = "wildcards are known to LiteLLM, not acted on here: the name counts as it stands"
-            reading.report.warn((*place, "model_name"), text)
     where = _params_place(reading.report, place, written)
-    params = None if where is None else reading.mapping(where, written[str(where[-1])])
+    params = None if where is None else none_elsewhere(reading, where, reading.mapping(where, written[str(where[-1])]))
     info = _read_info(reading, (*place, "model_info"), written.get("model_info"))
     if where is None or params is None:
         return None
@@ -128,23 +167,37 @@ def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, nam
         return None
     if entry is None or info is None or options is None or chosen is None or settings is None:
         return None
-    return ModelEntry(
+    if not _stars_agree(reading.report, place, entry.model_name, chosen):
+        return None
+    made = ModelEntry(
         **entry.model_dump(),
         vendor=chosen.vendor,
         model=chosen.model,
-        settings=settings,
+        settings=next(iter(settings.values())),
         **options.model_dump(),
         routing=routing,
         model_info=MappingProxyType({**prices, **info}),
         line=reading.report.line(place),
     )
+    return _Read(made, settings if chosen.spread else {})
+
+
+def _stars_agree(report: Report, place: Place, name: str, chosen: _Chosen) -> bool:
+    """Whether each model that a ``*`` stands for has a name of its own; a ``*`` in the name alone is warned of."""
+    where = (*place, "model_name")
+    if chosen.spread and name.count("*") != 1:
+        report.error(where, "must have one *, as the model has", "such as vendor/* for both")
+        return False
+    if "*" in name and not chosen.spread:
+        report.warn(where, "the * stands for no models that are known here: the name counts as it stands")
+    return True
 
 
 def _read_routing(
     reading: Reading, place: Place, written: Mapping[str, Any], where: Place, chosen: _Chosen | None
 ) -> DeploymentKeys | None:
     """What is said of routing in the parameters, beside them and in ``model_info``."""
-    own = set() if chosen is None else set(names_of(chosen.settings))
+    own = set() if chosen is None else chosen.keys
     params, info = (
         given if isinstance(given, dict) else {} for given in (written[str(where[-1])], written.get("model_info"))
     )
@@ -173,17 +226,26 @@ def _params_place(report: Report, place: Place, written: Mapping[str, Any]) -> P
 
 def _read_vendor(
     reading: Reading, vendors: Vendors, place: Place, params: Mapping[str, Any]
-) -> tuple[_Chosen | None, VendorSettings | None]:
+) -> tuple[_Chosen | None, Mapping[str, VendorSettings] | None]:
     target = reading.part(_Target, place, params)
     chosen = None if target is None else _choose(reading.report, vendors, place, target)
     if chosen is None:
         return None, None  # what other keys there may be is the vendor's to say
     ours = {**names_of(_Target), **names_of(_Options), **dict.fromkeys(PRICES, "")}
     # A vendor that has a key of its own by one of these names keeps it.
-    ours |= {key: field for key, field in names_of(DeploymentKeys).items() if key not in names_of(chosen.settings)}
+    ours |= {key: field for key, field in names_of(DeploymentKeys).items() if key not in chosen.keys}
     rest = {key: value for key, value in params.items() if key not in ours}
     known = {*litellm_keys.PARAMS, *ours, *filter(litellm_keys.is_cost, rest)}
-    return chosen, reading.fill(chosen.settings, place, rest, known)
+    by_kind: dict[type[VendorSettings], VendorSettings] = {}
+    for kind in chosen.kinds.values():
+        if kind not in by_kind:
+            # Keys of the other types are theirs, and those of nobody are told of once.
+            nobodys = set() if by_kind else rest.keys() - chosen.keys
+            mine = {key: value for key, value in rest.items() if key in nobodys or key in names_of(kind)}
+            if (settings := reading.fill(kind, place, mine, known)) is None:
+                return chosen, None
+            by_kind[kind] = settings
+    return chosen, {model: by_kind[kind] for model, kind in chosen.kinds.items()}
 
 
 def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> _Chosen | None:
@@ -211,11 +273,13 @@ def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> 
         report.error(where, message, "install it, or take this entry out")
         return None
     facts = models.get(model) or models.get("*")
+    if spread := _stood_for(models, model):
+        return _Chosen(name, model, {each: models[each].settings for each in spread}, spread=True)
     if models and facts is None:
         hint = did_you_mean(model, models) or listing("its models are", sorted(models))
         report.error(where, f"{name} has no model{report.named(where, model)}", hint)
         return None
-    return _Chosen(name, model, VendorSettings if facts is None else facts.settings)
+    return _Chosen(name, model, {model: VendorSettings if facts is None else facts.settings})
 
 
 def _bare(vendors: Vendors, model: str) -> str | None:

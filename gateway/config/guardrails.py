@@ -104,6 +104,15 @@ def read_guardrails(reading: Reading, data: Any, folder: Path) -> tuple[Guardrai
     return tuple(found.values())
 
 
+def none_elsewhere(reading: Reading, place: Place, data: dict[str, Any]) -> dict[str, Any]:
+    """``data`` without guards of LiteLLM's that are declared in it; each is an error, as nothing would run it."""
+    found = [key for key in data if key in (litellm_keys.GUARDS_ELSEWHERE if place else litellm_keys.POLICIES)]
+    for key in found:
+        hint = "list them under guardrails: at the top of the file, with default_on: true"
+        reading.report.error((*place, key), "guards are not read from here, and would not run", hint, at_key=True)
+    return {key: value for key, value in data.items() if key not in found}
+
+
 def _read(reading: Reading, place: Place, data: Any, folder: Path) -> Guardrail | None:
     acted = ("guardrail_name", "litellm_params")
     written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.GUARDRAIL)

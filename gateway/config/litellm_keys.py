@@ -9,7 +9,7 @@ from __future__ import annotations
 TOP = frozenset(
     """
     agent_list assistant_settings callback_settings credential_list files_settings finetune_settings
-    mcp_servers mcp_tools policies policy_attachments prompts search_tools vector_store_registry worker_registry
+    mcp_servers mcp_tools prompts search_tools vector_store_registry worker_registry
     """.split()
 )
 
@@ -22,7 +22,7 @@ PARAMS = frozenset(
     allowed_openai_params api_base api_key api_version base_model base_url budget_duration cache cache_key caching
     caching_groups client configurable_clientside_auth_params context_window_fallback_dict cooldown_time
     default_api_key_rpm_limit default_api_key_tpm_limit disable_add_transform_inline_image_block
-    ensure_alternating_roles extra_body extra_headers fallbacks fastest_response force_timeout guardrails headers
+    ensure_alternating_roles extra_body extra_headers fallbacks fastest_response force_timeout headers
     hf_model_name id input_cost_per_token itpm keepalive_seconds litellm_credential_name litellm_metadata
     litellm_session_id litellm_trace_id max_budget max_fallbacks max_file_size_mb max_parallel_requests max_retries
     merge_reasoning_content_in_choices metadata mock_response mock_timeout model_config model_info no-log num_retries
@@ -178,7 +178,7 @@ LITELLM = ROUTER | frozenset(
     disable_stop_sequence_limit enable_azure_ad_token_refresh enable_end_user_cost_tracking_prometheus_only
     enable_json_schema_validation enable_key_alias_format_validation enable_preview_features
     enable_redis_auth_cache failure_callback force_ipv4 force_redis_hash_tag_grouping global_bitbucket_config
-    global_disable_no_log_param global_gitlab_config global_prompt_directory guardrails headers http2
+    global_disable_no_log_param global_gitlab_config global_prompt_directory headers http2
     input_callback json_logs key_alias_pattern key_generation_settings langfuse_default_tags
     langfuse_enable_update_trace_keys log_raw_request_response max_budget max_end_user_budget
     max_internal_user_budget max_tokens max_ui_session_budget mcp_aliases model_alias_map model_group_settings
@@ -205,6 +205,10 @@ CACHE_PARAMS = frozenset(
     username
     """.split()
 )
+
+# Where else LiteLLM lets guards be put on calls: at the top of the file; and in litellm_params and litellm_settings.
+POLICIES = frozenset("policies policy_attachments".split())
+GUARDS_ELSEWHERE = frozenset(("guardrails",))
 
 # guardrails[]: the entry, and litellm_params whatever the kind of guard.
 GUARDRAIL = frozenset("guardrail_id guardrail_info".split())

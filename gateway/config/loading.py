@@ -11,7 +11,7 @@ from typing import Any
 from gateway.config import litellm_keys
 from gateway.config.entries import Vendors, read_models
 from gateway.config.groups import Names, check_groups, read_aliases, read_fallbacks
-from gateway.config.guardrails import read_guardrails
+from gateway.config.guardrails import none_elsewhere, read_guardrails
 from gateway.config.model import Config
 from gateway.config.reading import Reading, environment
 from gateway.config.report import Report
@@ -49,7 +49,7 @@ def parse_config(
     reading = Reading(report, environment(report, env, data.get("environment_variables")))
     # Keys that begin with x- are the writer's own: a place for anchors.
     ours = {key: value for key, value in data.items() if key != "include" and not key.startswith("x-")}
-    sections = reading.sort((), ours, _SECTIONS, litellm_keys.TOP)
+    sections = reading.sort((), none_elsewhere(reading, (), ours), _SECTIONS, litellm_keys.TOP)
     if "include" in data:
         report.error(("include",), "is not supported yet", "copy what those files hold into this one", at_key=True)
     models, names = read_models(reading, vendors, sections.get("model_list"))

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 
 from gateway.config import callbacks, litellm_keys
 from gateway.config.cache import read_cache
+from gateway.config.guardrails import none_elsewhere
 from gateway.config.model import GeneralSettings, LitellmSettings, RouterSettings
 from gateway.config.problems import Place
 from gateway.config.reading import Reading
@@ -129,7 +130,8 @@ def read_litellm(reading: Reading, data: Any, folder: Path) -> LitellmSettings:
     place = ("litellm_settings",)
     own = ("fallbacks", "content_policy_fallbacks", "cache", "cache_params", *callbacks.KEYS)
     acted = (*own, *names_of(_Defaults), *names_of(_Flags), *names_of(_Budgets), *LITELLM_KEYS)
-    written = reading.sort(place, reading.mapping(place, data), acted, litellm_keys.LITELLM)
+    given = none_elsewhere(reading, place, reading.mapping(place, data))
+    written = reading.sort(place, given, acted, litellm_keys.LITELLM)
     found = reading.part(_Names, place, written) or _Names()
     return LitellmSettings(
         _fallbacks(reading.report, (*place, "fallbacks"), found.fallbacks),

@@ -244,3 +244,28 @@ def test_faults_of_entities() -> None:
     assert address.hint == "did you mean 'EMAIL_ADDRESS'?"
     wider = guard("guardrail: presidio, mode: pre_call, presidio_ad_hoc_recognizers: x.json")
     assert "is not supported" in problems(wider)[-1].message or "is not supported" in problems(wider)[0].message
+
+
+def test_a_list_without_a_value_is_none() -> None:
+    text = guard(
+        "guardrail: litellm_content_filter, mode: pre_call, patterns: , blocked_words: [{keyword: a, action: MASK}]"
+    )
+    assert parse(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (
+            "model_list: [{model_name: a, params: {model: anything/x, guardrails: [words]}}]",
+            "model_list[0].params.guardrails",
+        ),
+        (ONE + "litellm_settings: {guardrails: [{words: {callbacks: [presidio]}}]}", "litellm_settings.guardrails"),
+        (ONE + "policies: {all: {guardrails: {add: [words]}}}", "policies"),
+        (ONE + "policy_attachments: [{policy: all, scope: '*'}]", "policy_attachments"),
+    ],
+)
+def test_guards_that_would_not_run_are_errors(text: str, where: str) -> None:
+    problem = the_problem(text)
+    assert (problem.severity, problem.where) == ("error", where)
+    assert "would not run" in problem.message

@@ -293,7 +293,61 @@ def test_circle_of_fallbacks_is_no_fault() -> None:
 def test_wildcard_name_is_warned_of() -> None:
     (warning,) = problems("model_list: [{model_name: 'tones/*', params: {model: anything/x}}]")
     assert warning.where == "model_list[0].model_name"
-    assert warning.message.startswith("wildcards are known to LiteLLM")
+    assert warning.message.startswith("the * stands for no models")
+
+
+def test_a_wildcard_is_each_model_of_its_vendor_and_what_is_written_out_wins() -> None:
+    text = """
+model_list:
+- {model_name: runwayml/gen4_turbo, params: {model: runwayml/gen4_turbo, api_key: key_own}}
+- {model_name: 'runwayml/*', params: {model: 'runwayml/*', api_key: key_a, timeout: 9}}
+- {model_name: 'runwayml/*', params: {model: 'runwayml/*', api_key: key_b}}
+- {model_name: 'pictures/*', params: {model: 'runwayml/gen4_image*'}}
+- {model_name: '*', params: {model: 'elevenlabs/*'}}
+litellm_settings: {default_fallbacks: [runwayml/gen4.5]}
+"""
+    config = parse_config(text, "config.yaml", env={})
+    named: dict[str, list[str]] = {}
+    for entry in config.models:
+        named.setdefault(entry.model_name, []).append(entry.model)
+    assert named["runwayml/gen4_turbo"] == ["gen4_turbo"]
+    assert named["runwayml/gen4.5"] == ["gen4.5", "gen4.5"]
+    assert {name: models for name, models in named.items() if name.startswith("pictures/")} == {
+        "pictures/_turbo": ["gen4_image_turbo"]
+    }
+    spoken = set(registry.load("elevenlabs").models) - {"*"}
+    assert spoken | {f"runwayml/{model}" for model in registry.load("runwayml").models} | {"pictures/_turbo"} == set(
+        named
+    )
+    assert [entry.routing.timeout for entry in config.models if entry.model == "veo3.1"] == [9, None]
+    assert config.warnings == ()
+
+
+def test_a_wildcard_over_models_with_settings_of_their_own() -> None:
+    text = "model_list: [{model_name: 'local/*', params: {model: 'local/*', queue_size: 3, threads: 2, api_key: x}}]"
+    config = parse_config(text, "config.yaml", env={})
+    settings = {entry.model_name: entry.settings.model_dump() for entry in config.models}
+    assert settings["local/espeak"] == {"queue_size": 3, "voices": {}}
+    assert (settings["local/kokoro-82m"]["queue_size"], settings["local/kokoro-82m"]["threads"]) == (3, 2)
+    assert [warning.where for warning in config.warnings] == ["model_list[0].params.api_key"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "fallback", "where"),
+    [
+        ("{model_name: all, params: {model: 'runwayml/*'}}", "all", "model_list[0].model_name"),
+        ("{model_name: 'x*/*', params: {model: 'runwayml/*'}}", "x*/*", "model_list[0].model_name"),
+        ("{model_name: 'x/*', params: {model: 'local/*', nope: 1}}", "x/espeak", "model_list[0].litellm_params.nope"),
+        ("{model_name: 'x/*', params: {model: 'local/*', threads: 0}}", "x/*", "model_list[0].litellm_params.threads"),
+        ("{model_name: 'x/*', params: {model: 'runwayml/none*'}}", "x/*", "model_list[0].litellm_params.model"),
+        ("{model_name: 'x/*', params: {model: 'runwayml/*'}}", "x/*", "litellm_settings.default_fallbacks[0]"),
+    ],
+)
+def test_wildcards_that_cannot_be(entry: str, fallback: str, where: str) -> None:
+    text = f"model_list: [{entry}]\nlitellm_settings: {{default_fallbacks: ['{fallback}']}}"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "config.yaml", env={})
+    assert [problem.where for problem in caught.value.problems] == [where.replace("litellm_params", "params")]
 
 
 def test_price_in_params_is_known() -> None:
