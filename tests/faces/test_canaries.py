@@ -152,22 +152,42 @@ def test_no_mark_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         redact = Redactor(secrets_of(config))
         sinks = [Sink(logs, render, redact=redact) for render in (as_text, as_json)]
         with logging_to(*sinks), serving(config) as server:
-            errors, seen = visited(server, runway)
-        check(logs.getvalue(), errors, seen, collector)
+            errors, seen, key = visited(server, runway)
+        check(logs.getvalue(), errors, seen, collector, key)
+    kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert {"jobs.sqlite", "keys.sqlite", "ledger.sqlite"} <= {path.name for path in kept}
+    for path in kept:
+        found = [secret for secret in (*SECRETS, key) if secret.encode() in path.read_bytes()]
+        assert not found, f"{path.name}: {found}"
 
 
-def visited(server: Running, runway: Runway) -> tuple[list[httpx.Response], dict[str, str]]:
+SEEN = ("/metrics", "/readyz?verbose", "/health/readiness?verbose=1", "/livez", "/health", "/model/info", "/key/list")
+SEEN += ("/spend/logs", "/spend/keys")
+
+
+def made_key(client: httpx.Client) -> str:
+    """A virtual key that works, used and misused once."""
+    key = client.post("/key/generate", json={"key_alias": "canary", "models": ["ok"]}).json()["key"]
+    own = {"authorization": f"Bearer {key}"}
+    for model in ("ok", "voice"):
+        client.post("/v1/audio/speech", json={"model": model, "input": PROMPT, "voice": "v"}, headers=own)
+    client.get("/key/info", params={"key": key}, headers=own)
+    return str(key)
+
+
+def visited(server: Running, runway: Runway) -> tuple[list[httpx.Response], dict[str, str], str]:
     headers = {"authorization": f"Bearer {MASTER}"}
     with httpx.Client(base_url=server.base, headers=headers, timeout=30) as client:
+        key = made_key(client)
         answers = everything(client, runway) + keys_astray(server.base)
-        seen = {path: client.get(path).text for path in ("/metrics", "/readyz?verbose", "/health/readiness?verbose=1")}
-        seen["/livez"] = client.get("/livez").text
+        seen = {path: client.get(path).text for path in SEEN}
     assert {200, 400, 401, 404, 500} <= {answer.status_code for answer in answers}
     assert any(f"{PROMPT} quoted" in answer.text for answer in answers)  # a vendor's words reach the caller
-    return [answer for answer in answers if answer.status_code >= 400], seen
+    return [answer for answer in answers if answer.status_code >= 400], seen, key
 
 
-def check(logs: str, errors: list[httpx.Response], seen: dict[str, str], collector: Collector) -> None:
+def check(logs: str, errors: list[httpx.Response], seen: dict[str, str], collector: Collector, key: str) -> None:
+    secrets = (*SECRETS, key)
     traces = b"".join(collector.raw).decode("latin-1")
     # That each of them was there to be looked at.
     assert logs.count("gateway.access") > 30
@@ -176,8 +196,8 @@ def check(logs: str, errors: list[httpx.Response], seen: dict[str, str], collect
     assert len(collector.spans) > 30
     assert "litellm_proxy_failed_requests_metric_total" in seen["/metrics"]
     for name, text in {"logs": logs, "traces": traces, **seen}.items():
-        marks = [mark for mark in (PROMPT, *SECRETS) if mark in text]
+        marks = [mark for mark in (PROMPT, *secrets) if mark in text]
         assert not marks, f"{name}: {marks} in {next(line for line in text.splitlines() if marks[0] in line)}"
     for answer in errors:
         told = answer.text + json.dumps(dict(answer.headers))
-        assert not [secret for secret in SECRETS if secret in told], answer.request.url
+        assert not [secret for secret in secrets if secret in told], answer.request.url
