@@ -34,6 +34,7 @@ class Row:
     call_type: str
     key: str
     alias: str
+    user: str
     end_user: str
     tags: tuple[str, ...]
     model: str
@@ -41,6 +42,7 @@ class Row:
     deployment: str
     provider: str
     joined: bool
+    cached: bool
     attempts: tuple[Mapping[str, Any], ...]
     characters: int | None
     audio_seconds: float | None
@@ -142,6 +144,7 @@ def row_of(record: Record) -> Row:
         call_type=_call_type(record.route.removeprefix("/v1")),
         key=record.who.key,
         alias=record.who.alias,
+        user=record.who.user,
         end_user=record.who.end_user,
         tags=record.who.tags,
         model=record.model,
@@ -149,6 +152,7 @@ def row_of(record: Record) -> Row:
         deployment=record.deployment,
         provider=record.provider,
         joined=record.joined,
+        cached=record.cached,
         attempts=tuple(asdict(each) for each in record.attempts),
         characters=used.characters,
         audio_seconds=used.audio_seconds,

@@ -29,6 +29,7 @@ CREATE TABLE calls (
     call_type TEXT NOT NULL,
     key TEXT NOT NULL,
     alias TEXT NOT NULL,
+    user TEXT NOT NULL,
     end_user TEXT NOT NULL,
     tags TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -36,6 +37,7 @@ CREATE TABLE calls (
     deployment TEXT NOT NULL,
     provider TEXT NOT NULL,
     joined INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
     attempts TEXT NOT NULL,
     characters INTEGER,
     audio_seconds REAL,
@@ -222,6 +224,7 @@ def _row(found: Sequence[Any]) -> Row:
     for name in _JSON:
         values[name] = tuple(json.loads(values[name]))
     known = SURENESS[values["certainty"]]
-    return Row(
-        **{**values, "joined": bool(values["joined"]), "certainty": "unknown" if values["usd"] is None else known}
-    )
+    values["certainty"] = "unknown" if values["usd"] is None else known
+    for name in ("joined", "cached"):
+        values[name] = bool(values[name])
+    return Row(**values)

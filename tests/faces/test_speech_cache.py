@@ -244,6 +244,12 @@ general_settings: {{master_key: {KEY}, data_dir: "{tmp_path}"}}
             costs = [float(answer.headers["x-litellm-response-cost"]) for answer in answers]
             assert costs[0] > 0
             assert costs[1:] == [0, 0]
+            rows = httpx.get(f"{server.base}/spend/logs", headers=headers).json()
+            assert [(row["cache_hit"], row["spend"] > 0) for row in rows] == [
+                ("True", False),
+                ("True", False),
+                ("False", True),
+            ]
             asked = {**headers, "x-media-gateway-dry-run": "true"}  # what it would cost to have it made
             price = httpx.post(f"{server.base}/v1/audio/speech", json=body, headers=asked).json()
             assert price["cost"]["usd"] == costs[0]
