@@ -60,6 +60,7 @@ class _House:
         self.config = config
         self.metrics = metrics_of(config)
         self.metrics.jobs(lambda: None if self.services is None else self.services.tally)
+        self.metrics.deployments(lambda: {} if self.services is None else self.services.conditions())
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[tuple[Observer, ...]]:

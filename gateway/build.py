@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +56,7 @@ Keep = Callable[[Job, Done], Awaitable[tuple[str, ...]]]
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that can be asked for, by use-case. ``book`` is the ledger; ``secret`` signs addresses of outputs;
-    ``tally`` is what is counted of tasks."""
+    ``tally`` is what is counted of tasks, ``conditions`` how the deployments do (``Fleet.conditions``)."""
 
     speech: SpeechService
     images: ImageService
@@ -71,6 +71,7 @@ class Services:
     keys: KeyService
     health: Health
     tally: Tally
+    conditions: Callable[[], Mapping[str, tuple[int, int]]]
 
 
 @asynccontextmanager
@@ -122,6 +123,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             KeyService(ring, _master(config)),
             health,
             jobs.tally,
+            asker.conditions,
         )
 
 

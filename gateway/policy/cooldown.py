@@ -63,13 +63,15 @@ class CoolingRules:
 class Health:
     """How one deployment has done lately. Times are seconds on any steady clock.
 
-    ``reason`` is the code of the error that it cools for; ``suspect``: its last call failed.
+    ``reason`` is the code of the error that it cools for; ``suspect``: its last call failed. ``rests`` counts how often
+    it was left alone.
     """
 
     def __init__(self) -> None:
         self.until = -inf
         self.reason = ""
         self.suspect = False
+        self.rests = 0
         self._minute = -inf
         self._calls = 0
         self._failed = 0
@@ -99,6 +101,7 @@ class Health:
             pause = rules.seconds
             if error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, _LONGEST))
+            self.rests += not self.cooling(now)
             self.until = max(self.until, now + pause)
             self.reason = error.code
 

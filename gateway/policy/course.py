@@ -82,6 +82,12 @@ class Fleet(Generic[D]):
         """The retry budget of a group."""
         return self._budgets.setdefault(group, Budget())
 
+    def conditions(self, now: float) -> dict[str, tuple[int, int]]:
+        """Each deployment that was asked by now: 0 it works, 1 its last call failed, 2 it is left alone; and how often
+        it was left alone."""
+        found = {key: seat.health for key, seat in self._seats.items()}
+        return {key: (2 if each.cooling(now) else int(each.suspect), each.rests) for key, each in found.items()}
+
     def _seat(self, deployment: D) -> Seat[D]:
         traits = self._traits(deployment)
         if (seat := self._seats.get(traits.key)) is None:

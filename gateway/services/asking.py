@@ -69,6 +69,10 @@ class Asker:
         chance = chance or Random()  # noqa: S311 - spreads calls, hides nothing
         self.fleet = Fleet(routes, lambda deployment: deployment.traits, rules, chance)
 
+    def conditions(self) -> dict[str, tuple[int, int]]:
+        """See ``Fleet.conditions``."""
+        return self.fleet.conditions(self._now())
+
     def group(self, model: str) -> Sequence[Deployment]:
         """The deployments behind a model name. Raises ``UnknownModel``."""
         return self.fleet.routes.deployments(self.fleet.routes.group(model))

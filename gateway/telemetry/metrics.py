@@ -8,7 +8,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar, cast
@@ -107,6 +107,10 @@ class Metrics:
     def jobs(self, tally: Callable[[], Tally | None]) -> None:
         """Show what is counted of jobs, where there are any."""
         self.registry.register(_Read(lambda: () if (found := tally()) is None else _of_jobs(found)))
+
+    def deployments(self, conditions: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        """Show how the deployments do: see ``Fleet.conditions``."""
+        self.registry.register(_Read(lambda: _of_deployments(conditions())))
 
     def __call__(self, ended: Ended) -> None:
         """Count a call. Probes, and whoever reads the metrics, are none."""
@@ -218,6 +222,18 @@ class _Read(Collector):
     def describe(self) -> Iterable[Metric]:
         """Nothing: else it would be made at once, to learn the names."""
         return ()
+
+
+def _of_deployments(conditions: Mapping[str, tuple[int, int]]) -> Iterator[Metric]:
+    labels = ["model_id", "api_provider"]
+    state = GaugeMetricFamily("litellm_deployment_state", "0 works, 1 failed last, 2 is left alone.", labels=labels)
+    rests = CounterMetricFamily("litellm_deployment_cooled_down", "Times that it was left alone.", labels=labels)
+    for key, (found, rested) in conditions.items():
+        where = [key, key.partition("/")[0]]
+        state.add_metric(where, found)
+        rests.add_metric(where, rested)
+    yield state
+    yield rests
 
 
 def _of_jobs(tally: Tally) -> Iterator[Metric]:

@@ -92,6 +92,8 @@ async def test_the_first_deployment_dies_under_fifty_calls(
         server.call(scripted.Mortal.kill)
         answers = await asyncio.gather(*calls)
         later = await client.post("/v1/audio/speech", json=body(model))
+        rows = (await client.get("/spend/logs", params={"limit": 100})).json()
+        metrics = (await client.get("/metrics")).text
     assert [(answer.status_code, answer.content) for answer in answers] == [(200, tone(1) * 3)] * 50
     for answer in answers:
         told = answer.headers
@@ -100,13 +102,18 @@ async def test_the_first_deployment_dies_under_fifty_calls(
         assert told["x-media-gateway-attempts"] == "2"
     assert scripted.CALLS["mortal"] == 50
     assert later.headers["x-media-gateway-attempts"] == "1"  # it is left alone for a while
-    assert len(records) == 51
+    assert sum(record.media for record in records) == 51
     for record in records[:50]:
         assert [(each.outcome, each.sent) for each in record.attempts] == [
             ("provider_unavailable", "maybe"),
             ("ok", "yes"),
         ]
         assert record.attempts[1].deployment == heir
+    first = records[0].attempts[0].deployment
+    both = [first, heir]
+    assert sum([each["deployment"] for each in row["attempts"]] == both for row in rows) == 50  # the ledger's words
+    for name, value in (("litellm_deployment_state", 2), ("litellm_deployment_cooled_down_total", 1)):
+        assert f'{name}{{api_provider="scripted",model_id="{first}"}} {value}.0' in metrics
 
 
 def test_a_stream_that_dies_after_its_first_chunk_is_cut(server: Running, records: list[Record]) -> None:
@@ -157,7 +164,7 @@ def test_a_caller_chooses_fallbacks_retries_and_time(server: Running) -> None:
     assert answer.status_code == 200
     answer = post(server, "busy-group", fallbacks=["secret-spare"], disable_fallbacks=True)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
-    answer = post(server, "mortal-group", headers={"x-litellm-timeout": "0.05"})
+    answer = post(server, "alone-in-death", headers={"x-litellm-timeout": "0.05"}, disable_fallbacks=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "provider_timeout")
     scripted.CALLS.clear()
     post(server, "down-group", headers={"x-litellm-num-retries": "0"}, num_retries=3)

@@ -89,6 +89,13 @@ def test_so_many_of_one_kind() -> None:
     assert failing(DOWN, 1, rules).cooling(0.0)
 
 
+def test_a_rest_is_counted_once() -> None:
+    health = failing(UpstreamAuth("401"), 3, CoolingRules())
+    assert health.rests == 1
+    health.failed(UpstreamAuth("401"), 100.0, CoolingRules(), alone=False)
+    assert health.rests == 2
+
+
 @pytest.mark.parametrize(
     ("error", "name"),
     [
