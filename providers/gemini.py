@@ -1,4 +1,4 @@
-"""Google's Gemini API: speech through ``streamGenerateContent``, films (Veo) as long-running operations.
+"""Google's Gemini API: speech through ``streamGenerateContent``, pictures, films (Veo) as long-running operations.
 
 https://ai.google.dev/gemini-api/docs. Files that Veo makes are fetched with the key, which goes to no other host.
 """
@@ -27,7 +27,7 @@ from providers.base.contract import (
     TaskState,
     Voice,
 )
-from providers.base.dialects import gemini_speech, generate_content, google, operations, veo
+from providers.base.dialects import gemini_pictures, gemini_speech, generate_content, google, operations, veo
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price, Rate
 from providers.base.settings import VendorSettings
@@ -84,8 +84,8 @@ class Account:
         return google.known(await wire.call(Exchange(_NAME, "GET", url, self.headers())))
 
 
-class GeminiSpeech:
-    """One model that speaks, as a ``SpeechProvider``."""
+class _Gemini:
+    """What all models have."""
 
     def __init__(self, model: str, settings: GeminiSettings, wire: Wire) -> None:
         self._model = model
@@ -99,13 +99,17 @@ class GeminiSpeech:
     def warm(self) -> None:
         """Nothing to load."""
 
-    def voices(self) -> Sequence[Voice]:
-        """The thirty prebuilt ones, then OpenAI's names."""
-        return generate_content.listed()
-
     async def probe(self) -> Readiness:
         """Whether Google knows the key and the model."""
         return await self._account.known(self._model, self._wire)
+
+
+class GeminiSpeech(_Gemini):
+    """One model that speaks, as a ``SpeechProvider``."""
+
+    def voices(self) -> Sequence[Voice]:
+        """The thirty prebuilt ones, then OpenAI's names."""
+        return generate_content.listed()
 
     def check(self, request: SpeechRequest) -> None:
         """Raise what is known to be refused."""
@@ -123,27 +127,43 @@ class GeminiSpeech:
         )
 
 
-class GeminiVideo:
+class GeminiImages(_Gemini):
+    """One model that draws, as a ``TaskProvider``: the picture comes with the answer."""
+
+    makes = frozenset({"image"})
+    poll_interval = 10.0
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        """Raise what Google would refuse; which size is made for OpenAI's others."""
+        return gemini_pictures.plan(self._model, request).adjusted
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        """Ask for the picture."""
+        return await gemini_pictures.draw(_NAME, gemini_pictures.plan(self._model, request), self._send)
+
+    async def poll(self, task: str) -> TaskState:
+        """It was in the answer."""
+        return gemini_pictures.lost(_NAME, task)
+
+    async def cancel(self, task: str) -> None:
+        """There is nothing to stop."""
+
+    async def _send(self, body: Mapping[str, Any]) -> Reply:
+        url = f"{self._account.root}/models/{quote(self._model, safe='')}:generateContent"
+        deadlines, cap = gemini_pictures.DEADLINES, gemini_pictures.CAP
+        return await self._wire.call(
+            Exchange(_NAME, "POST", url, self._account.headers(), json=body, deadlines=deadlines, cap=cap)
+        )
+
+
+class GeminiVideo(_Gemini):
     """One of Veo's models as a ``TaskProvider``. Its task is the operation's name."""
 
     makes = frozenset({"video"})
 
     def __init__(self, model: str, settings: GeminiVideoSettings, wire: Wire) -> None:
-        self._model = model
-        self._account = Account(settings)
-        self._wire = wire
+        super().__init__(model, settings, wire)
         self.poll_interval = settings.poll_interval
-
-    def readiness(self) -> Readiness:
-        """Whether there is a key."""
-        return self._account.readiness()
-
-    def warm(self) -> None:
-        """Nothing to load."""
-
-    async def probe(self) -> Readiness:
-        """Whether Google knows the key and the model."""
-        return await self._account.known(self._model, self._wire)
 
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         """Raise what Google would refuse; nothing is made otherwise than asked."""
@@ -180,7 +200,7 @@ async def _open(model: str, settings: GeminiSettings, resources: Resources) -> P
     wire = resources.shared(Wire, Wire)
     if isinstance(settings, GeminiVideoSettings):
         return GeminiVideo(model, settings, wire)
-    return GeminiSpeech(model, settings, wire)
+    return (GeminiImages if gemini_pictures.draws(model) else GeminiSpeech)(model, settings, wire)
 
 
 # The list of prices of Google's, for a million tokens in and out, and for a second of film.
@@ -202,7 +222,15 @@ _SPEECH: Mapping[str, tuple[str, Price | None]] = {
     "gemini-3.1-flash-tts-preview": ("speech, 30 voices", _tokens(1, 20)),
     "gemini-2.5-flash-preview-tts": ("speech, 30 voices, not streamed by Google", _tokens(0.50, 10)),
     "gemini-2.5-pro-preview-tts": ("the same, better and slower", _tokens(1, 20)),
-    "*": ("any other model that speaks", None),
+    "*": ("any other model that speaks, or draws (with -image in its name)", None),
+}
+# What goes in is charged by tokens besides, at prices that are not known here: so these are hints.
+_IMAGES = {
+    "gemini-2.5-flash-image": Price(per_image=0.039, source=_SOURCE, as_of=_AS_OF, exact=False),
+    "gemini-3.1-flash-image": Price(per_output_token=60e-6, source=_SOURCE, as_of=_AS_OF, exact=False),
+    "gemini-3.1-flash-lite-image": Price(per_image=0.0336, source=_SOURCE, as_of=_AS_OF, exact=False),
+    "gemini-3-pro-image": Price(per_output_token=120e-6, source=_SOURCE, as_of=_AS_OF, exact=False),
+    "gemini-nano-banana-2.1": Price(per_image=0.0336, source=_SOURCE, as_of=_AS_OF, exact=False),
 }
 _FILMS = {
     "veo-3.1-generate-preview": _seconds(0.40, _4k=0.60),
@@ -213,6 +241,7 @@ _FILMS = {
 VENDOR = Vendor(
     name="gemini",
     models={name: Facts("audio_speech", GeminiSettings, *known) for name, known in _SPEECH.items()}
+    | {name: Facts("image_generation", GeminiSettings, "pictures", price) for name, price in _IMAGES.items()}
     | {name: Facts("video_generation", GeminiVideoSettings, _FILM, price) for name, price in _FILMS.items()},
     open=_open,
     docs="https://ai.google.dev/gemini-api/docs",

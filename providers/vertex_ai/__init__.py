@@ -1,4 +1,4 @@
-"""Vertex AI on Google Cloud: Gemini's voices, Cloud Text-to-Speech's, and films by Veo.
+"""Vertex AI on Google Cloud: Gemini's voices, Cloud Text-to-Speech's, Gemini's pictures, and films by Veo.
 
 https://cloud.google.com/vertex-ai/generative-ai/docs. A voice such as ``en-US-Wavenet-D`` is Cloud Text-to-Speech's,
 whatever the model; every other voice of a Gemini model is Gemini's.
@@ -24,7 +24,7 @@ from providers.base.contract import (
     TaskState,
     Voice,
 )
-from providers.base.dialects import gemini_speech, generate_content, google, operations, veo
+from providers.base.dialects import gemini_pictures, gemini_speech, generate_content, google, operations, veo
 from providers.base.dialects.options import flag
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price
@@ -40,6 +40,7 @@ NAMES = {
 }
 
 _NAME = "Vertex AI"
+_LARGEST = 7_000_000  # bytes of a picture that stands in a request
 _OPTIONS = {**veo.OPTIONS, "generateAudio": flag}
 _OPERATION = re.compile(
     r"projects/[\w.:-]{1,100}/locations/[\w-]{1,40}/publishers/google/models/[\w.-]{1,128}/operations/[\w.-]{1,256}",
@@ -115,6 +116,39 @@ class GeminiSpeech(_Vertex):
         )
 
 
+class VertexImages(_Vertex):
+    """A Gemini model that draws, as a ``TaskProvider``: the picture comes with the answer."""
+
+    makes = frozenset({"image"})
+    poll_interval = 10.0
+
+    def check(self, request: TaskRequest) -> Mapping[str, str]:
+        """Raise what Google would refuse; which size is made for OpenAI's others."""
+        return gemini_pictures.plan(self._model, request, _LARGEST).adjusted
+
+    async def submit(self, request: TaskRequest) -> Submitted:
+        """Ask for the picture."""
+        plan = gemini_pictures.plan(self._model, request, _LARGEST)
+        headers = await self._account.headers()  # what fails here is surely not sent
+        name = await self._account.model(quote(self._model, safe=""))
+
+        async def send(body: Mapping[str, Any]) -> Reply:
+            url = f"{self._account.root}/{name}:generateContent"
+            deadlines, cap = gemini_pictures.DEADLINES, gemini_pictures.CAP
+            return await self._account.wire.call(
+                Exchange(_NAME, "POST", url, headers, json=body, deadlines=deadlines, cap=cap)
+            )
+
+        return await gemini_pictures.draw(_NAME, plan, send)
+
+    async def poll(self, task: str) -> TaskState:
+        """It was in the answer."""
+        return gemini_pictures.lost(_NAME, task)
+
+    async def cancel(self, task: str) -> None:
+        """There is nothing to stop."""
+
+
 class VertexVideo(_Vertex):
     """One of Veo's models as a ``TaskProvider``. Its task is the operation's name; films come in its answer."""
 
@@ -157,8 +191,11 @@ class VertexVideo(_Vertex):
 
 async def _open(model: str, settings: VertexSettings, resources: Resources) -> Provider:
     model = NAMES.get(model, model)
-    # Models from 3.8 on are in no single region.
-    account = Account(settings, "global" if generate_content.verbatim(model) else "us-central1", resources)
+    # Models from 3.8 on, and those of pictures from 3 on, are in no single region.
+    drawing = gemini_pictures.draws(model)
+    account = Account(settings, "global" if drawing or generate_content.verbatim(model) else "us-central1", resources)
+    if drawing:
+        return VertexImages(model, account)
     if model.startswith("veo-"):
         return VertexVideo(model, account, settings.poll_interval)
     return (GeminiSpeech if model.startswith("gemini-") else CloudSpeech)(model, account)
@@ -182,13 +219,15 @@ _SPEECH: Mapping[str, tuple[str, Price | None]] = {
     "gemini-2.5-flash-preview-tts": ("another name of gemini-2.5-flash-tts", _FLASH),
     "gemini-2.5-pro-preview-tts": ("another name of gemini-2.5-pro-tts", _PRO),
     "chirp": ("the voices of Cloud Text-to-Speech", None),
-    "*": ("any other Gemini model that speaks, by a name that begins with gemini-", None),
+    "*": ("any other Gemini model that speaks (gemini-…) or draws (with -image in its name)", None),
 }
+_IMAGES = ("gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3-pro-image")
 _FILMS = ("veo-3.1-generate-preview", "veo-3.1-fast-generate-preview")
 
 VENDOR = Vendor(
     name="vertex_ai",
     models={name: Facts("audio_speech", VertexSettings, *known) for name, known in _SPEECH.items()}
+    | {name: Facts("image_generation", VertexSettings, "pictures") for name in _IMAGES}
     | {name: Facts("video_generation", VertexSettings, "films of 4, 6 or 8 s") for name in _FILMS},
     open=_open,
     docs="https://cloud.google.com/vertex-ai/generative-ai/docs",

@@ -1,7 +1,8 @@
-"""Google's Gemini API on a real socket: strict checks, speech in events or whole, films as operations, files with a key.
+"""Google's Gemini API on a real socket: strict checks, speech in events or whole, pictures, films
+as operations, files with a key.
 
     with Gemini() as gemini:                 # gemini.base, gemini.key
-        gemini.next(SILENT)                  # the next call for speech; where="submit" | "poll" | "download" for those
+        gemini.next(SILENT)                  # the next call for speech or a picture; where="submit" | "poll" | "download" for those
         gemini.advance(60)                   # its clock, for all operations
         ... gemini.ledger, gemini.requests
 
@@ -22,8 +23,17 @@ from typing import Literal
 from aiohttp import web
 
 from engines.codec import wav_header
-from engines.synthetic import labelled_video, voice_like
-from tests.upstreams.gemini_rules import FILM_PARAMETERS, Invalid, Json, check_film, check_speech, snaked
+from engines.synthetic import labelled_picture, labelled_video, voice_like
+from tests.upstreams.gemini_rules import (
+    FILM_PARAMETERS,
+    RATIOS,
+    Invalid,
+    Json,
+    check_film,
+    check_picture,
+    check_speech,
+    snaked,
+)
 from tests.upstreams.threaded import Threaded
 
 Where = Literal["speech", "submit", "poll", "download"]
@@ -36,6 +46,11 @@ SPEECH_MODELS = frozenset(
     """.split()
 )
 FILM_MODELS = frozenset("veo-3.1-generate-preview veo-3.1-fast-generate-preview veo-3.1-lite-generate-preview".split())
+IMAGE_MODELS = frozenset(
+    """
+    gemini-2.5-flash-image gemini-3.1-flash-image gemini-3.1-flash-lite-image gemini-3-pro-image gemini-nano-banana-2.1
+    """.split()
+)
 TYPES = {"gemini-2": "audio/L16;codec=pcm;rate=24000", "gemini-3": "audio/l16; rate=24000; channels=1"}
 STATUS = {
     400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
@@ -63,6 +78,8 @@ class Fault:
     cut: bool = False  # the connection ends in the middle
     wav: bool = False  # files, also in a stream
     mime: str = ""
+    junk: str = ""  # what stands where a picture should be, in base64 or not
+    thinks: bool = False  # an attempt of its own stands before the picture
     operation: Json | None = None  # what stands in an operation that is done, instead of the film
 
 
@@ -205,7 +222,44 @@ class Gemini(Threaded):
         end = {"index": 0} | ({"finishReason": fault.ends} if fault.ends else {})
         yield {"candidates": [end], "usageMetadata": given | made}
 
+    async def _draw(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        model = request.match_info["model"]
+        asked = check_picture(model, json.loads(self.requests[-1].body))
+        given = {"promptTokenCount": len(asked["text"]) // 4 + 1 + 258 * len(asked["pictures"])}
+        if fault.block:
+            return web.json_response({"promptFeedback": {"blockReason": fault.block}, "usageMetadata": given})
+        tokens = (
+            1290
+            if model.startswith("gemini-2")
+            else {"2K": 1680, "4K": 2520}.get(asked["config"].get("imageSize"), 1120)
+        )
+        self.ledger.append({"model": model, **asked, "tokens": 0 if fault.silent else tokens})
+        if fault.cut and request.transport is not None:
+            request.transport.close()
+        parts: list[Json] = [{"text": "Sure! Here you are."}] if fault.text or "TEXT" in asked["modalities"] else []
+        metadata = given | {"candidatesTokenCount": tokens, "totalTokenCount": given["promptTokenCount"] + tokens}
+        if fault.silent:
+            metadata = given
+        else:
+            width, height = map(int, RATIOS[asked["config"].get("aspectRatio", "1:1")][tokens != 1290].split("x"))
+            times = {"2K": 2, "4K": 4}.get(asked["config"].get("imageSize"), 1)
+            texts = ["A first attempt.", asked["text"]] if fault.thinks else [asked["text"]]
+            for each in texts:
+                data = fault.junk or base64.b64encode(labelled_picture(each, width * times, height * times)).decode()
+                thought = {"thought": True} if each != asked["text"] else {}
+                parts.append({"inlineData": {"mimeType": "image/png", "data": data}} | thought)
+        content = {"role": "model", "parts": parts} if parts else {}
+        found = {
+            "candidates": [{"index": 0, "content": content, "finishReason": fault.silent or "STOP"}],
+            "usageMetadata": metadata,
+            "modelVersion": model,
+            "responseId": f"picture-{len(self.ledger)}",
+        }
+        return web.json_response(snaked(found) if self.snake else found)
+
     async def _whole(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        if request.match_info["model"] in IMAGE_MODELS:
+            return await self._draw(request, fault)
         model, asked, _ = self.spoken(request)
         answers = list(
             self.answers(
@@ -267,7 +321,7 @@ class Gemini(Threaded):
 
     async def _model(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         model = request.match_info["model"]
-        if model not in self.speech_models() | FILM_MODELS:
+        if model not in self.speech_models() | FILM_MODELS | IMAGE_MODELS:
             return web.json_response(error(404, f"models/{model} is not found."), status=404)
         name = request.path.strip("/").partition("/")[2]
         return web.json_response({"name": name, "displayName": model, "version": "001"})

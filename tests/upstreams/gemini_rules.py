@@ -7,6 +7,8 @@ import binascii
 import re
 from typing import Any
 
+from engines.pictures import sniff_picture
+
 Json = dict[str, Any]
 
 VOICES = frozenset(
@@ -18,6 +20,13 @@ VOICES = frozenset(
 )
 
 
+# The size of a picture of each aspect ratio: of the models of generation 2.5, and of the later ones (at 1K).
+RATIOS = {
+    "1:1": ("1024x1024", "1024x1024"), "2:3": ("832x1248", "848x1264"), "3:2": ("1248x832", "1264x848"),
+    "3:4": ("864x1184", "896x1200"), "4:3": ("1184x864", "1200x896"), "4:5": ("896x1152", "928x1152"),
+    "5:4": ("1152x896", "1152x928"), "9:16": ("768x1344", "768x1376"), "16:9": ("1344x768", "1376x768"),
+    "21:9": ("1536x672", "1584x672"),
+}  # fmt: skip
 FILM_PARAMETERS = ("aspectRatio", "durationSeconds", "resolution", "negativePrompt", "personGeneration", "seed")
 
 
@@ -127,3 +136,38 @@ def check_film(body: Any, names: tuple[str, ...] = FILM_PARAMETERS) -> Json:
     if given.get("resolution", "720p") not in ("720p", "1080p", "4k"):
         raise Invalid("The resolution is not supported.")
     return {"instance": instance, "parameters": given}
+
+
+def check_picture(model: str, body: Any) -> Json:
+    """What is to be drawn, and how. Raises ``Invalid``."""
+    body = only(camel(body), "", "contents", "generationConfig")
+    (content,) = body.get("contents") or [{}]
+    parts = only(content, "contents", "role", "parts").get("parts") or []
+    said, pictures = [], []
+    for part in parts:
+        only(part, "contents.parts", "text", "inlineData")
+        if "inlineData" not in part:
+            said.append(part["text"])
+            continue
+        inline = only(part["inlineData"], "contents.parts.inline_data", "mimeType", "data")
+        try:
+            data = base64.b64decode(inline["data"].replace("-", "+").replace("_", "/"), validate=True)
+        except (KeyError, binascii.Error):
+            raise Invalid("Invalid value at 'contents.parts.inline_data.data' (TYPE_BYTES)") from None
+        if sniff_picture(data) != inline.get("mimeType") or inline.get("mimeType") == "image/gif":
+            raise Invalid("Unable to process input image at inline_data.")
+        pictures.append(data)
+    first = model.startswith("gemini-2")
+    if not "".join(said).strip():
+        raise Invalid("contents is not specified")
+    if len(pictures) > (3 if first else 14):
+        raise Invalid("Too many parts with inline_data.")
+    config = only(body.get("generationConfig"), "generation_config", "responseModalities", "imageConfig")
+    if sorted(config.get("responseModalities") or []) not in (["IMAGE"], ["IMAGE", "TEXT"]):
+        raise Invalid("The requested combination of response modalities is not supported.")
+    shape = only(config.get("imageConfig", {}), "generation_config.image_config", "aspectRatio", "imageSize")
+    if shape.get("aspectRatio", "1:1") not in RATIOS:
+        raise Invalid("aspect_ratio is not supported.")
+    if "imageSize" in shape and (first or shape["imageSize"] not in ("1K", "2K", "4K")):
+        raise Invalid("image_size is not supported by this model.")
+    return {"text": "\n".join(said), "pictures": pictures, "config": shape, "modalities": config["responseModalities"]}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google import genai
 from google.genai import errors, types
 
+from engines.pictures import size_of
+from tests.contracts.tasks import PIXEL
 from tests.upstreams.gemini import BAD_KEY, OVERLOADED, QUOTA, SILENT, TALKS, Fault, Gemini
 
 TEXT = "The quick brown fox jumped over the lazy dog."
+DRAWN = types.GenerateContentConfig(response_modalities=["IMAGE"])
 TWO = types.SpeechConfig(
     multi_speaker_voice_config=types.MultiSpeakerVoiceConfig(
         speaker_voice_configs=[
@@ -121,3 +125,49 @@ def test_a_model_is_known(client: tuple[Gemini, genai.Client]) -> None:
     assert google.models.get(model="gemini-3.8-flash-tts").name == "models/gemini-3.8-flash-tts"
     with pytest.raises(errors.ClientError, match="not found"):
         google.models.get(model="gemini-9")
+
+
+def test_pictures(client: tuple[Gemini, genai.Client]) -> None:
+    gemini, google = client
+    for model, modalities, shape, size, tokens in (
+        ("gemini-2.5-flash-image", ["IMAGE"], {"aspect_ratio": "16:9"}, (1344, 768), 1290),
+        ("gemini-2.5-flash-image", ["TEXT", "IMAGE"], {}, (1024, 1024), 1290),
+        ("gemini-3-pro-image", ["IMAGE"], {"aspect_ratio": "2:3", "image_size": "2K"}, (1696, 2528), 1680),
+    ):
+        wish = types.GenerateContentConfig(response_modalities=modalities, image_config=types.ImageConfig(**shape))
+        made = google.models.generate_content(
+            model=model, contents=[types.Part.from_bytes(data=PIXEL, mime_type="image/png"), "Swap them."], config=wish
+        )
+        *texts, last = made.parts
+        assert [bool(each.text) for each in texts] == [True] * (len(modalities) - 1)
+        assert size_of(last.inline_data.data) == size
+        assert made.usage_metadata.candidates_token_count == tokens
+        assert gemini.ledger[-1]["pictures"] == [PIXEL]
+    for fault, reason in ((Fault(silent="NO_IMAGE"), "NO_IMAGE"), (Fault(silent="STOP", text=True), "STOP")):
+        gemini.next(fault)
+        made = google.models.generate_content(model="gemini-2.5-flash-image", contents="A cat.", config=DRAWN)
+        assert made.candidates[0].finish_reason == reason
+        assert all(part.inline_data is None for part in made.parts or ())
+    gemini.next(Fault(block="PROHIBITED_CONTENT"))
+    blocked = google.models.generate_content(model="gemini-2.5-flash-image", contents="A cat.", config=DRAWN)
+    assert blocked.prompt_feedback.block_reason == "PROHIBITED_CONTENT"
+
+
+@pytest.mark.parametrize(
+    ("contents", "shape", "says"),
+    [
+        ("A cat.", {"aspect_ratio": "7:3"}, "aspect_ratio"),
+        ("A cat.", {"image_size": "2K"}, "image_size"),
+        (" ", {}, "contents"),
+        (["A cat.", types.Part.from_bytes(data=b"%PDF-1.7", mime_type="image/png")], {}, "input image"),
+        (["A cat.", *[types.Part.from_bytes(data=PIXEL, mime_type="image/png")] * 4], {}, "Too many"),
+    ],
+)
+def test_pictures_that_are_not_made(
+    client: tuple[Gemini, genai.Client], contents: Any, shape: dict[str, str], says: str
+) -> None:
+    gemini, google = client
+    wish = types.GenerateContentConfig(response_modalities=["IMAGE"], image_config=types.ImageConfig(**shape))
+    with pytest.raises(errors.ClientError, match=says):
+        google.models.generate_content(model="gemini-2.5-flash-image", contents=contents, config=wish)
+    assert not gemini.ledger
