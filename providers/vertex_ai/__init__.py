@@ -120,7 +120,7 @@ class VertexImages(_Vertex):
     """A Gemini model that draws, as a ``TaskProvider``: the picture comes with the answer."""
 
     makes = frozenset({"image"})
-    poll_interval = 10.0
+    poll_interval = 1.0  # nobody is asked
 
     def check(self, request: TaskRequest) -> Mapping[str, str]:
         """Raise what Google would refuse; which size is made for OpenAI's others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -173,7 +174,7 @@ def test_google_s_own_words() -> None:
 @pytest.mark.parametrize(
     ("model", "changed", "kind", "param", "says"),
     [
-        (FLASH, {"size": "600x600"}, errors.Refused, "size", "1344x768, .*1792x1024 or auto"),
+        (FLASH, {"size": "600x600"}, errors.Refused, "size", "1344x768, .*1024x1792 or auto"),
         (FLASH, {"size": "2048x2048"}, errors.Refused, "size", "1024x1024"),
         (LATER, {"size": "8192x8192"}, errors.Refused, "size", "4096x4096"),
         (FLASH, {"extra": {"imageSize": "2K"}}, errors.Unsupported, "imageSize", "knows no option"),
@@ -264,8 +265,6 @@ async def test_vertex_is_asked_in_no_region(vertex: Vertex) -> None:
         (Fault(silent="SAFETY"), errors.PolicyViolation, "yes", "prompt"),
         (Fault(silent="IMAGE_SAFETY"), errors.PolicyViolation, "yes", "prompt"),
         (Fault(silent="IMAGE_PROHIBITED_CONTENT"), errors.PolicyViolation, "yes", "prompt"),
-        (Fault(silent="NO_IMAGE"), errors.Broken, "yes", None),
-        (Fault(silent="STOP", text=True), errors.Broken, "yes", None),
         (Fault(junk="not base64!"), errors.BadAnswer, "maybe", None),
         (Fault(junk=base64.b64encode(b"%PDF-1.7").decode()), errors.BadAnswer, "maybe", None),
         (Fault(200, "<html></html>"), errors.BadAnswer, "maybe", None),
@@ -284,8 +283,26 @@ async def test_how_a_picture_fails(
     assert (caught.value.sent, caught.value.param) == (sent, param)
     assert gemini.key not in str(caught.value)
     assert len(gemini.requests) == 1
-    if fault.text:
-        assert "Sure! Here you are." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault(silent="NO_IMAGE"), r"without a picture: \(NO_IMAGE\)$"),
+        (Fault(silent="STOP", text=True), r"without a picture: \(STOP\) Sure! Here you are\.$"),
+        (Fault(200, "{}"), "does not say why"),
+    ],
+)
+async def test_an_answer_without_a_picture_is_a_task_that_failed(gemini: Gemini, fault: Fault, says: str) -> None:
+    gemini.next(fault)
+    async with opened(gemini) as made:
+        taken = await made.submit(ASKED)
+        assert taken.done is None
+        state = await made.poll(taken.task)
+    assert isinstance(state, Failed)
+    assert type(state.error) is errors.Broken
+    assert re.search(says, str(state.error))
+    assert (state.cost_usd, len(gemini.requests)) == (None, 1)
 
 
 async def test_a_sign_in_that_fails_is_surely_not_sent(vertex: Vertex) -> None:

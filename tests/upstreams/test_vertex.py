@@ -14,6 +14,7 @@ from google.cloud.texttospeech_v1.services.text_to_speech.transports import Text
 from google.genai import errors, types
 from google.oauth2 import service_account
 
+from engines.pictures import size_of
 from tests.upstreams.gemini import Fault
 from tests.upstreams.gemini import error as refusal
 from tests.upstreams.vertex import PROJECT, Vertex
@@ -54,6 +55,16 @@ def test_speech(vertex: Vertex, client: genai.Client) -> None:
     vertex.next(Fault(403, refusal(403, "No.")))
     with pytest.raises(errors.ClientError):
         client.models.generate_content(model="gemini-3.8-flash-tts", contents=TEXT, config=config)
+
+
+def test_a_picture(vertex: Vertex, client: genai.Client) -> None:
+    wish = types.GenerateContentConfig(
+        response_modalities=["IMAGE"], image_config=types.ImageConfig(aspect_ratio="9:16", image_size="1K")
+    )
+    made = client.models.generate_content(model="gemini-3.1-flash-image", contents="A cat.", config=wish)
+    (part,) = made.parts
+    assert size_of(part.inline_data.data) == (768, 1376)
+    assert vertex.requests[-1].headers["authorization"] == f"Bearer {vertex.token}"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -42,6 +42,7 @@ _TIMES = {"1K": 1, "2K": 2, "4K": 4}
 NEAREST = {"1536x1024": "3:2", "1024x1536": "2:3", "1792x1024": "16:9", "1024x1792": "9:16"}
 """OpenAI's other sizes, and the aspect ratio that is made for them (1K)."""
 
+_NOTHING = "nothing: "  # what the task of an answer without a picture begins with
 _KINDS = ("image/png", "image/jpeg", "image/webp")
 _FORBIDDEN = frozenset(
     """
@@ -156,7 +157,10 @@ def _referable(reference: Reference, name: str, largest: int | None) -> None:
 
 
 async def draw(vendor: str, planned: Plan, send: Callable[[Mapping[str, Any]], Awaitable[Reply]]) -> Submitted:
-    """Ask for the picture by ``send``, once; where it may be made and charged, ``sent`` is ``"maybe"``."""
+    """Ask for the picture by ``send``, once; where it may be made and charged, ``sent`` is ``"maybe"``.
+
+    An answer without a picture is a task without ``done``: ``lost`` says why it failed.
+    """
     body = await asyncio.to_thread(planned.body)
     try:
         reply = await send(body)
@@ -191,9 +195,8 @@ def drawn(vendor: str, reply: Reply) -> Submitted:
     pictures = [each for each in (member(part, "inlineData", dict) for part in parts) if each is not None]
     if not pictures:
         said = clean(" ".join(filter(None, (member(part, "text", str) for part in parts))))
-        reason = f" ({clean(why)})" if why else ""
-        # It is over, and is known to have come to nothing; what it has read or said may be charged.
-        raise Broken(f"{vendor} answered without a picture{reason}{f': {said}' if said else '.'}", sent="yes")
+        # A task that has failed: it was taken and may be charged, so nobody is to ask again, here or elsewhere.
+        return Submitted(_NOTHING + " ".join(filter(None, (f"({clean(why)})" if why else "", said))))
     used = member(found, "usageMetadata", dict)
     usage = Usage(
         input_tokens=count(member(used, "promptTokenCount", int)),
@@ -216,5 +219,8 @@ def _made(vendor: str, packed: object) -> Made:
 
 
 def lost(vendor: str, task: str) -> Failed:
-    """What a look at a task finds: the picture was in the answer, and nowhere else."""
+    """What a look at a task finds: the picture was in the answer, and nowhere else, or there was none."""
+    if task.startswith(_NOTHING):
+        why = clean(task.removeprefix(_NOTHING)) or "It does not say why."
+        return Failed(Broken(f"{vendor} answered without a picture: {why}", sent="yes"))
     return Failed(Gone(f"{vendor} sent the picture with its answer ({clean(task)}); it was not kept.", sent="yes"))
