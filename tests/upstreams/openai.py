@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -28,6 +28,7 @@ from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.pictures import sniff_picture
 from engines.synthetic import labelled_picture, labelled_video, voice_like
+from tests.upstreams.threaded import OnThread
 
 KEY = "sk-proj-0123456789abcdefABCDEF"
 TOKEN = "eyJ0eXAiOiJKV1QifQ.azure.0123456789"
@@ -113,7 +114,7 @@ class Film:
     fails: Json | None = None
 
 
-class OpenAI:
+class OpenAI(OnThread):
     """The server, on a thread of its own. ``seconds`` a film takes; ``pause`` seconds between two pieces of sound.
 
     ``drawing`` is set when a picture is asked for, and paid; it is answered once ``may_draw`` is set.
@@ -138,19 +139,6 @@ class OpenAI:
 
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
 
     async def _open(self) -> None:
         app = web.Application(client_max_size=128 * 2**20)

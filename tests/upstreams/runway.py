@@ -15,7 +15,6 @@ import asyncio
 import json
 import re
 import secrets
-import threading
 import time
 import uuid
 from collections import defaultdict, deque
@@ -24,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 from aiohttp import web
 
@@ -32,6 +31,7 @@ from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.synthetic import labelled_picture, labelled_video, voice_like
 from tests.upstreams.runway_rules import MODELS, Json, credits_for, validate
+from tests.upstreams.threaded import OnThread
 
 KEY = "key_" + "0123456789abcdef" * 8
 VERSION = "2024-11-06"
@@ -189,7 +189,7 @@ class Asked:
     at: float
 
 
-class Runway:
+class Runway(OnThread):
     """The server, on a thread of its own. ``key=None`` lets every key of the right form in; ``seconds`` a task takes.
 
     ``ledger`` has what was billed: id, endpoint, model, body, key, credits. ``polls``: when each task was asked after.
@@ -228,19 +228,6 @@ class Runway:
         """The tasks asked after again in less than ``minimum`` seconds, each with how many it was."""
         gaps = [(task, b - a) for task, times in [*self.polls.items()] for a, b in pairwise(times)]
         return [(task, gap) for task, gap in gaps if gap < minimum]
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
 
     async def _open(self) -> None:
         app = web.Application(client_max_size=64 * 2**20)

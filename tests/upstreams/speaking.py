@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.synthetic import voice_like
+from tests.upstreams.threaded import OnThread
 
 Json = dict[str, Any]
 PIECES = 20
@@ -69,7 +70,7 @@ def pieces(data: bytes) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-class Speaking:
+class Speaking(OnThread):
     """The server, on a thread of its own. ``ledger`` has what was billed, ``hung_up`` is set when a client leaves a stream.
 
     ``gate``: each piece of sound but the first waits for it, where it is there; ``pace`` are seconds before each.
@@ -97,19 +98,6 @@ class Speaking:
     def hold(self) -> None:
         """From now on a stream stops after its first piece, until its client leaves."""
         self.gate = asyncio.Event()
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
 
     async def _open(self) -> None:
         app = web.Application(client_max_size=4 * 2**20)

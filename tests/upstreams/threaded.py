@@ -20,7 +20,29 @@ class Asked:
     body: bytes
 
 
-class Threaded:
+class OnThread:
+    """Serves for the length of the ``with``. What inherits from it makes ``_runner`` in ``_open``."""
+
+    _runner: web.AppRunner
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        raise NotImplementedError
+
+
+class Threaded(OnThread):
     """``base`` is its address. With ``hold`` each stream stops after its first piece, until ``release``; ``hung_up`` is
     set when a client leaves a stream."""
 
@@ -43,19 +65,6 @@ class Threaded:
     def release(self) -> None:
         """Let the streams go on."""
         self._loop.call_soon_threadsafe(self.go.set)
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
 
     async def _open(self) -> None:
         app = web.Application(client_max_size=64 * 2**20)
