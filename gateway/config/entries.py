@@ -138,12 +138,12 @@ def _spread(found: list[_Read], names: set[str]) -> tuple[ModelEntry, ...]:
 
 
 def _stood_for(models: Mapping[str, Facts], pattern: str) -> list[str]:
-    """The models that the one ``*`` of ``pattern`` stands for. A vendor's own ``*`` (it takes any name) is no model."""
+    """The models that the one ``*`` of ``pattern`` stands for. A vendor's own ``*`` (any name) is no model."""
     before, star, after = pattern.partition("*")
     if not star or "*" in after:
         return []
     fits = (model for model in models if model.startswith(before) and model.endswith(after))
-    return [model for model in fits if model != "*" and len(model) > len(before + after)]
+    return [model for model in fits if not model.endswith("*") and len(model) > len(before + after)]
 
 
 def _read_entry(reading: Reading, vendors: Vendors, place: Place, item: Any, names: set[str]) -> _Read | None:
@@ -267,16 +267,16 @@ def _choose(report: Report, vendors: Vendors, place: Place, target: _Target) -> 
         report.error(at, f"no vendor{report.named(at, name)}", hint)
         return None
     try:
-        models = vendors.load(name).models
+        known = vendors.load(name)
     except ImportError as error:
         message = f"the vendor {name} needs the Python package {error.name}, which is not installed"
         report.error(where, message, "install it, or take this entry out")
         return None
-    facts = models.get(model) or models.get("*")
-    if spread := _stood_for(models, model):
-        return _Chosen(name, model, {each: models[each].settings for each in spread}, spread=True)
-    if models and facts is None:
-        hint = did_you_mean(model, models) or listing("its models are", sorted(models))
+    if spread := _stood_for(known.models, model):
+        return _Chosen(name, model, {each: known.models[each].settings for each in spread}, spread=True)
+    facts = known.facts(model)
+    if known.models and facts is None:
+        hint = did_you_mean(model, known.models) or listing("its models are", sorted(known.models))
         report.error(where, f"{name} has no model{report.named(where, model)}", hint)
         return None
     return _Chosen(name, model, {model: VendorSettings if facts is None else facts.settings})

@@ -44,8 +44,10 @@ def mode(entry: ModelEntry) -> str:
 
 
 def _facts(entry: ModelEntry) -> Facts:
-    known = registry.load(entry.vendor).models
-    return known[entry.model if entry.model in known else "*"]
+    known = registry.load(entry.vendor).facts(entry.model)
+    if known is None:
+        raise LookupError(entry.model)
+    return known
 
 
 async def open_deployments(config: Config, resources: Resources) -> list[Deployment]:

@@ -1,13 +1,16 @@
-"""Azure OpenAI (https://learn.microsoft.com/azure/ai-services/openai/reference): deployments of OpenAI's models."""
+"""Azure OpenAI (https://learn.microsoft.com/azure/ai-services/openai/reference): deployments of OpenAI's models.
+
+Azure AI Speech, ``azure/speech/...``, is in ``speech.py``.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 
+from providers.azure.speech import KEY_VARIABLES, MODELS, AzureSpeech, AzureSpeechSettings, variable
 from providers.base.contract import Provider
 from providers.base.dialects.openai.host import Host
 from providers.base.dialects.openai.models import Everything, ModelSettings
@@ -15,7 +18,6 @@ from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
 
 BASE_VARIABLES = ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT")
-KEY_VARIABLES = ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")
 TOKEN_VARIABLES = ("AZURE_AD_TOKEN", "AZURE_OPENAI_AD_TOKEN")
 VERSION_VARIABLES = ("AZURE_API_VERSION", "OPENAI_API_VERSION")
 
@@ -31,10 +33,6 @@ class AzureSettings(ModelSettings):
     api_version: str | None = Field(None, pattern=r"^[\w.-]+$")
 
 
-def _variable(names: tuple[str, ...]) -> str:
-    return next((os.environ[name] for name in names if os.environ.get(name)), "")
-
-
 def addresses(base: str, version: str, deployment: str) -> Callable[[str], str]:
     """From a path of OpenAI's to an address: of the v1 API, or of a dated one, whose videos know no deployment."""
     base = base.rstrip("/").removesuffix("/v1").rstrip("/").removesuffix("/openai") + "/openai"
@@ -47,16 +45,16 @@ def addresses(base: str, version: str, deployment: str) -> Callable[[str], str]:
 
 def host_of(deployment: str, settings: AzureSettings, wire: Wire) -> Host:
     """Where a deployment's calls go, and with what."""
-    base = settings.api_base or _variable(BASE_VARIABLES)
+    base = settings.api_base or variable(BASE_VARIABLES)
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     token = settings.azure_ad_token.get_secret_value() if settings.azure_ad_token else ""
     if not key and not token:
-        key = _variable(KEY_VARIABLES)
-        token = "" if key else _variable(TOKEN_VARIABLES)
+        key = variable(KEY_VARIABLES)
+        token = "" if key else variable(TOKEN_VARIABLES)
     lacks = "" if key or token else f"no API key: set {KEY_VARIABLES[0]} or api_key in the config."
     return Host(
         "Azure OpenAI",
-        addresses(base, settings.api_version or _variable(VERSION_VARIABLES), deployment),
+        addresses(base, settings.api_version or variable(VERSION_VARIABLES), deployment),
         wire,
         {"api-key": key} if key else {"Authorization": f"Bearer {token}"},
         trusted=frozenset({urlsplit(base).netloc} if base else ()),
@@ -64,13 +62,16 @@ def host_of(deployment: str, settings: AzureSettings, wire: Wire) -> Host:
     )
 
 
-async def _open(model: str, settings: AzureSettings, resources: Resources) -> Provider:
-    return Everything(model, settings, host_of(model, settings, resources.shared(Wire, Wire)))
+async def _open(model: str, settings: AzureSettings | AzureSpeechSettings, resources: Resources) -> Provider:
+    wire = resources.shared(Wire, Wire)
+    if isinstance(settings, AzureSpeechSettings):
+        return AzureSpeech(model, settings, wire)
+    return Everything(model, settings, host_of(model, settings, wire))
 
 
 VENDOR = Vendor(
     name="azure",
-    models={"*": Facts("audio_speech", AzureSettings, "a deployment of Azure OpenAI, by its name")},
+    models={**MODELS, "*": Facts("audio_speech", AzureSettings, "a deployment of Azure OpenAI, by its name")},
     open=_open,
     docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
 )

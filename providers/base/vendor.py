@@ -56,7 +56,8 @@ Opener = Callable[[str, Any, Resources], Awaitable[Provider]]
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """One vendor. ``models`` maps the part of ``model: <vendor>/<model>`` after the slash to its facts.
+    """One vendor. ``models`` maps the part of ``model: <vendor>/<model>`` after the slash to its facts; ``*`` is any
+    other model, and ``family/*`` any other that begins so.
 
     ``open(model, settings, resources)`` makes the provider of one deployment; it calls nobody and loads nothing, so
     that a server with many deployments starts at once. ``pull`` has, for each model with weights, what downloads them:
@@ -71,3 +72,9 @@ class Vendor:
     env: Mapping[str, str] = field(default_factory=dict)
     docs: str = ""
     bare: bool = False
+
+    def facts(self, model: str) -> Facts | None:
+        """What is known of ``model``, by its own name or else by the longest family; ``None``: there is no such one."""
+        families = (f"{'/'.join(model.split('/')[:parts])}/*" for parts in range(model.count("/"), 0, -1))
+        found = next((name for name in (model, *families, "*") if name in self.models), None)
+        return None if found is None else self.models[found]

@@ -88,7 +88,7 @@ def vendors_models() -> Iterable[str]:
     for vendor in set(registry.names()) - {"scripted", "sandbox"}:
         kinds: dict[type, str] = {}
         for model, facts in registry.load(vendor).models.items():
-            kinds.setdefault(facts.settings, f"{vendor}/{model}")
+            kinds.setdefault(facts.settings, f"{vendor}/{model.replace('*', 'any-other')}")
         yield from kinds.values()
 
 
