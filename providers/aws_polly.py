@@ -31,6 +31,7 @@ from providers.base.wire import Wire
 
 ENGINES = {"standard": 4e-6, "neural": 16e-6, "long-form": 1e-4, "generative": 3e-5}
 """USD a character."""
+REGION_VARIABLES = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 LONGEST = 3_000
 """Characters that are charged for; tags are not."""
 SLOWEST, FASTEST = 0.2, 2.0
@@ -205,8 +206,7 @@ class Polly:
         self._engine = engine
         self._voices = settings.voices
         self._wire = wire
-        names = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
-        given = next((os.environ[name] for name in names if os.environ.get(name)), "us-east-1")
+        given = next((os.environ[name] for name in REGION_VARIABLES if os.environ.get(name)), "us-east-1")
         region = settings.aws_region_name or given
         base = settings.api_base or f"https://polly.{region}.amazonaws.com"
         self._url = f"{base.rstrip('/')}/v1/speech"
@@ -269,10 +269,19 @@ VENDOR = Vendor(
             "audio_speech",
             PollySettings,
             price=Price(per_character=usd, source="AWS' price list", as_of="2026-11-20", exact=False),
+            formats=(AudioFormat.MP3, AudioFormat.OPUS),
+            streams=True,
+            limits=f"{LONGEST:,} characters",
         )
         for name, usd in ENGINES.items()
     },
     open=_open,
-    env={"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"},
+    env={
+        "aws_access_key_id": ("AWS_ACCESS_KEY_ID",),
+        "aws_secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+        "aws_session_token": ("AWS_SESSION_TOKEN",),
+        "aws_profile_name": ("AWS_PROFILE",),
+        "aws_region_name": REGION_VARIABLES,
+    },
     docs="https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html",
 )

@@ -262,8 +262,19 @@ async def _open(model: str, settings: ElevenLabsSettings, resources: Resources) 
 
 VENDOR = Vendor(
     name="elevenlabs",
-    models={name: Facts("audio_speech", ElevenLabsSettings, price=PRICES.get(name)) for name in MODELS},
+    models={
+        name: Facts(
+            "audio_speech",
+            ElevenLabsSettings,
+            "any other model, by its name" if name == "*" else "",
+            PRICES.get(name),
+            (*_FORMATS, AudioFormat.PCM),
+            streams=True,
+            limits=f"{longest:,} characters" if longest else "",
+        )
+        for name, longest in MODELS.items()
+    },
     open=_open,
-    env={"api_key": KEY_VARIABLE, "api_base": BASE_VARIABLE},
+    env={"api_key": (KEY_VARIABLE,), "api_base": (BASE_VARIABLE,)},
     docs="https://elevenlabs.io/docs/api-reference/text-to-speech/stream",
 )

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 
+from engines.media import AudioFormat
 from providers.base import errors
 from providers.base.contract import (
     Address,
@@ -36,6 +37,7 @@ from providers.base.wire import Answer, Wire
 
 API = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+BASE_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 
 _NAME = "Gemini"
 _FILM = "films of 4, 6 or 8 s"
@@ -60,7 +62,7 @@ class Account:
     """Where the API is, and with which key."""
 
     def __init__(self, settings: GeminiSettings) -> None:
-        self.base = (settings.api_base or os.environ.get("GOOGLE_GEMINI_BASE_URL") or API).rstrip("/")
+        self.base = (settings.api_base or os.environ.get(BASE_VARIABLE) or API).rstrip("/")
         versioned = self.base.rpartition("/")[2] in ("v1", "v1beta")
         self.root = self.base if versioned else f"{self.base}/{settings.api_version}"
         variable = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
@@ -240,9 +242,19 @@ _FILMS = {
 
 VENDOR = Vendor(
     name="gemini",
-    models={name: Facts("audio_speech", GeminiSettings, *known) for name, known in _SPEECH.items()}
+    models={
+        name: Facts(
+            "audio_speech",
+            GeminiSettings,
+            *known,
+            formats=(AudioFormat.PCM,),
+            streams=None if name == "*" else not name.startswith("gemini-2.5-"),
+        )
+        for name, known in _SPEECH.items()
+    }
     | {name: Facts("image_generation", GeminiSettings, "pictures", price) for name, price in _IMAGES.items()}
     | {name: Facts("video_generation", GeminiVideoSettings, _FILM, price) for name, price in _FILMS.items()},
     open=_open,
+    env={"api_key": KEY_VARIABLES, "api_base": (BASE_VARIABLE,)},
     docs="https://ai.google.dev/gemini-api/docs",
 )

@@ -58,7 +58,7 @@ VOICES = {
 
 _NAME = "MiniMax"
 _RATES = (8000, 16000, 22050, 24000, 32000, 44100)
-_FORMATS = frozenset({AudioFormat.MP3, AudioFormat.FLAC})  # the others are made of raw samples
+_FORMATS = (AudioFormat.MP3, AudioFormat.FLAC)  # the others are made of raw samples
 _VOICE: Mapping[str, options.Check] = {
     "vol": options.number(0, 10, above=True),
     "pitch": options.number(-12, 12, whole=True),
@@ -296,8 +296,19 @@ async def _open(model: str, settings: MiniMaxSettings, resources: Resources) -> 
 
 VENDOR = Vendor(
     name="minimax",
-    models={name: Facts("audio_speech", MiniMaxSettings, price=PRICES.get(name)) for name in MODELS},
+    models={
+        name: Facts(
+            "audio_speech",
+            MiniMaxSettings,
+            "any other model, by its name" if name == "*" else "",
+            PRICES.get(name),
+            (*_FORMATS, AudioFormat.PCM),
+            streams=True,
+            limits=f"{LONGEST:,} characters",
+        )
+        for name in MODELS
+    },
     open=_open,
-    env={"api_key": KEY_VARIABLE, "api_base": BASE_VARIABLE},
+    env={"api_key": (KEY_VARIABLE,), "api_base": (BASE_VARIABLE,)},
     docs="https://platform.minimax.io/docs/api-reference/speech-t2a-http",
 )

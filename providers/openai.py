@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
+from engines.media import AudioFormat
 from providers.base.contract import Provider, Readiness
+from providers.base.dialects.openai import films
 from providers.base.dialects.openai.host import Host
 from providers.base.dialects.openai.models import Draws, Everything, Films, Model, ModelSettings, Speaks, Writes, listed
 from providers.base.price import Price
@@ -125,10 +127,28 @@ async def _open(model: str, settings: OpenAISettings, resources: Resources) -> P
 VENDOR = Vendor(
     name="openai",
     models={
-        **{name: Facts(mode, OpenAISettings, price=_PRICES.get(name)) for mode, _, names in _KINDS for name in names},
-        "*": Facts("audio_speech", OpenAISettings, "any other model, and those of servers that speak OpenAI's API"),
+        **{
+            name: Facts(
+                mode,
+                OpenAISettings,
+                "OpenAI announced its end for 2026-09-24" if names is _VIDEOS else "",
+                _PRICES.get(name),
+                formats=tuple(AudioFormat) if names is _SPEECH else (),
+                streams=True if names is _SPEECH else None,
+                limits=f"{', '.join(map(str, films.SECONDS))} s" if names is _VIDEOS else "",
+            )
+            for mode, _, names in _KINDS
+            for name in names
+        },
+        "*": Facts(
+            "audio_speech",
+            OpenAISettings,
+            "any other model, and those of servers that speak OpenAI's API: whatever callers ask of it",
+            formats=tuple(AudioFormat),
+        ),
     },
     open=_open,
+    env={"api_key": (KEY_VARIABLE,), "api_base": BASE_VARIABLES},
     docs="https://platform.openai.com/docs/api-reference",
     bare=True,
 )

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr
 
+from engines.media import AudioFormat
 from providers.base import errors
 from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects.chat_audio import VOICES, Chunks, chat_body, refused
@@ -22,7 +23,7 @@ from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Answer, Wire
 
 API = "https://api.openai.com/v1"
-KEY_VARIABLE = "OPENAI_API_KEY"
+KEY_VARIABLE, BASE_VARIABLES = "OPENAI_API_KEY", ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 
 _NAME = "The chat model"
 _DEADLINES = Deadlines(first_byte=120.0, idle=120.0, total=900.0)
@@ -42,7 +43,7 @@ class ChatSpeech:
     def __init__(self, model: str, settings: ChatSettings, wire: Wire) -> None:
         self._model = model
         self._wire = wire
-        base = settings.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE") or API
+        base = settings.api_base or next(filter(None, map(os.environ.get, BASE_VARIABLES)), API)
         self._base = base.rstrip("/")
         # OpenAI's own key is not shown to a server that the config names without one.
         shared = settings.api_base is None or self._base == API
@@ -120,7 +121,8 @@ async def _open(model: str, settings: ChatSettings, resources: Resources) -> Pro
 
 VENDOR = Vendor(
     name="openai_chat",
-    models={"*": Facts("audio_speech", ChatSettings, "any chat model with audio output")},
+    models={"*": Facts("audio_speech", ChatSettings, "any chat model with audio output", formats=(AudioFormat.PCM,))},
     open=_open,
+    env={"api_key": (KEY_VARIABLE,), "api_base": BASE_VARIABLES},
     docs="https://platform.openai.com/docs/guides/audio",
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,8 @@ from gateway.config.guardrails import LengthSettings, PiiSettings
 from gateway.config.model import LitellmSettings, RouterSettings
 from gateway.config.routing import DeploymentKeys, RoutingKeys, StrategyArgs
 from gateway.policy.guards.patterns import PREBUILT
-from providers.base import registry
+from providers.base import listing, registry
+from providers.base.price import Price, Rate, free
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +51,50 @@ def test_every_parameter_of_a_vendor_is_described() -> None:
                 )
                 assert f"`{vendor}/{base}`" in text
                 assert all(f"`{key}`" in text for key in facts.settings.model_fields)
+
+
+def test_the_list_of_providers_is_what_their_records_say() -> None:
+    names = [name for name in registry.names() if name != "scripted"]
+    made = listing.page(names)
+    assert made == (ROOT / "docs/providers.md").read_text(), "run python -m providers.base.listing > docs/providers.md"
+    rows = [line for line in made.splitlines() if line.startswith("| `")]
+    assert len(rows) == sum(len(registry.load(name).models) for name in names)
+    assert {row.count("|") for row in rows} == {8}
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        (None, "unknown"),
+        (free("here"), "free"),
+        (Price(per_character=15e-6, source="https://a.example", as_of="2026-01-02"),
+         "$15.00 a million characters ([source](https://a.example), 2026-01-02)"),
+        (Price(per_call=0.01, per_image=0.0025, least=0.05, source="a bill", exact=False),
+         "about $0.01 a call + $0.0025 a picture; at least $0.05 (a bill)"),
+        (Price(per_video_second=1, rates=(Rate(math.nan, {"size": "4k"}), Rate(0.5, {"audio": False})), source="a"),
+         "$1.00 a second of film; unknown where size is 4k; $0.50 where audio is false (a)"),
+    ],
+)  # fmt: skip
+def test_prices_in_words(price: Price | None, said: str) -> None:
+    assert listing.price(price) == said
+
+
+def test_what_is_read_of_the_environment_is_in_the_records() -> None:
+    for name in registry.names():
+        if name != "scripted":
+            vendor = registry.load(name)
+            place = ROOT / "providers" / name
+            files = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+            words = {
+                node.value
+                for path in files
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+            read = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
+            told = {variable for variables in vendor.env.values() for variable in variables}
+            assert read - {"THIRD_PARTY"} <= told, name  # a word of Runway's answers
+            assert vendor.env.keys() <= {key for facts in vendor.models.values() for key in facts.settings.model_fields}
 
 
 def test_links_lead_somewhere() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 
+from engines.media import AudioFormat
 from providers.azure.speech import KEY_VARIABLES, MODELS, AzureSpeech, AzureSpeechSettings, variable
 from providers.base.contract import Provider
 from providers.base.dialects.openai.host import Host
@@ -69,9 +70,22 @@ async def _open(model: str, settings: AzureSettings | AzureSpeechSettings, resou
     return Everything(model, settings, host_of(model, settings, wire))
 
 
+_DEPLOYMENT = Facts(
+    "audio_speech",
+    AzureSettings,
+    "a deployment of Azure OpenAI, by its name: speech, pictures, films or transcriptions, whatever it is of",
+    formats=tuple(AudioFormat),
+)
+
 VENDOR = Vendor(
     name="azure",
-    models={**MODELS, "*": Facts("audio_speech", AzureSettings, "a deployment of Azure OpenAI, by its name")},
+    models={**MODELS, "*": _DEPLOYMENT},
     open=_open,
+    env={
+        "api_key": KEY_VARIABLES,
+        "api_base": BASE_VARIABLES,
+        "azure_ad_token": TOKEN_VARIABLES,
+        "api_version": VERSION_VARIABLES,
+    },
     docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
 )

@@ -283,13 +283,19 @@ def _refused(reply: Reply) -> errors.ProviderError:
     return told
 
 
-def _facts(usd: float, what: str) -> Facts:
-    price = Price(per_character=usd, source="LiteLLM's price map", as_of="2026-11-20", exact=False)
-    return Facts("audio_speech", AzureSpeechSettings, what, price)
+_LIMITS = f"{LONGEST // 60} minutes of sound"
+
+
+def _price(usd: float) -> Price:
+    return Price(per_character=usd, source="LiteLLM's price map", as_of="2026-11-20", exact=False)
+
+
+def _facts(what: str, price: Price | None = None) -> Facts:
+    return Facts("audio_speech", AzureSpeechSettings, what, price, tuple(_FORMATS), streams=True, limits=_LIMITS)
 
 
 MODELS = {
-    "speech/azure-tts": _facts(1.5e-5, "Azure AI Speech: neural voices"),
-    "speech/azure-tts-hd": _facts(3e-5, "Azure AI Speech: HD voices"),
-    "speech/*": Facts("audio_speech", AzureSpeechSettings, "Azure AI Speech under any other name: at no known price"),
+    "speech/azure-tts": _facts("Azure AI Speech: neural voices", _price(1.5e-5)),
+    "speech/azure-tts-hd": _facts("Azure AI Speech: HD voices", _price(3e-5)),
+    "speech/*": _facts("Azure AI Speech under any other name, at no known price"),
 }

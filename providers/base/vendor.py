@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
+from engines.media import AudioFormat
 from providers.base.contract import Provider
 from providers.base.price import Price
 from providers.base.settings import VendorSettings
@@ -42,12 +43,19 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one model. ``settings`` are its YAML parameters; no ``price``: nobody knows what it costs."""
+    """What is known of one model. ``settings`` are its YAML parameters; no ``price``: nobody knows what it costs.
+
+    Of one that speaks, ``formats`` are those in which the vendor's own bytes are passed on (the gateway makes the
+    others), and ``streams`` is whether they come while it speaks. ``limits``, in words: how long a text it takes.
+    """
 
     mode: str
     settings: type[VendorSettings]
     summary: str = ""
     price: Price | None = None
+    formats: tuple[AudioFormat, ...] = ()
+    streams: bool | None = None
+    limits: str = ""
 
 
 Puller = Callable[[Path | None, Callable[[str], None]], Path]
@@ -62,14 +70,15 @@ class Vendor:
     ``open(model, settings, resources)`` makes the provider of one deployment; it calls nobody and loads nothing, so
     that a server with many deployments starts at once. ``pull`` has, for each model with weights, what downloads them:
     into a folder (``None``: the usual cache), reporting lines of progress, returning where they are. ``bare``: its
-    models may be named without it, as LiteLLM's users are used to (``model: whisper-1``).
+    models may be named without it, as LiteLLM's users are used to (``model: whisper-1``). ``env`` has, by the setting
+    that it stands in for, the names of the environment that are looked at, the first one first.
     """
 
     name: str
     models: Mapping[str, Facts]
     open: Opener
     pull: Mapping[str, Puller] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     docs: str = ""
     bare: bool = False
 

@@ -233,10 +233,14 @@ VENDOR = Vendor(
     name="local",
     models={
         "kokoro-82m": Facts(
-            "audio_speech", KokoroSettings, "Kokoro-82M on this machine: 54 voices in 9 languages", _FREE
+            "audio_speech", KokoroSettings, "Kokoro-82M on this machine: 54 voices in 9 languages", _FREE, streams=True
         ),
         "espeak": Facts(
-            "audio_speech", LocalSettings, "eSpeak NG: robotic, over 100 languages, nothing to download", _FREE
+            "audio_speech",
+            LocalSettings,
+            "eSpeak NG: robotic, over 100 languages, nothing to download",
+            _FREE,
+            streams=True,
         ),
     },
     open=_open,

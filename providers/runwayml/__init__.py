@@ -42,6 +42,7 @@ from providers.runwayml.requests import create, parts
 API = "https://api.dev.runwayml.com"
 VERSION = "2024-11-06"
 KEY_VARIABLES = ("RUNWAYML_API_SECRET", "RUNWAYML_API_KEY")
+BASE_VARIABLE, TIMEOUT_VARIABLE = "RUNWAYML_API_BASE", "RUNWAYML_POLLING_TIMEOUT"
 
 _NAME = "Runway"
 _DEADLINES = Deadlines(first_byte=60.0, idle=30.0, total=90.0)  # 60 s is what Runway's own SDK waits
@@ -65,12 +66,11 @@ class RunwaySettings(VendorSettings):
     @field_validator("polling_timeout", mode="before")
     @classmethod
     def _or_as_litellm_has_it(cls, given: object) -> object:
-        name = "RUNWAYML_POLLING_TIMEOUT"
-        variable = os.environ.get(name)
+        variable = os.environ.get(TIMEOUT_VARIABLE)
         if given is not None or not variable:
             return given
         if not re.fullmatch(r"\d{1,5}(\.\d+)?", variable) or float(variable) == 0:
-            raise ValueError(f"${name} must be a number of seconds, not {variable[:40]!r}")
+            raise ValueError(f"${TIMEOUT_VARIABLE} must be a number of seconds, not {variable[:40]!r}")
         return float(variable)
 
 
@@ -85,7 +85,7 @@ class Runway:
         self.poll_interval = settings.poll_interval
         self.patience = settings.polling_timeout
         self._wire = wire
-        given = settings.api_base or os.environ.get("RUNWAYML_API_BASE") or API
+        given = settings.api_base or os.environ.get(BASE_VARIABLE) or API
         self._base = given.rstrip("/").removesuffix("/v1")
         variable = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
         self._key = settings.api_key or (SecretStr(os.environ[variable]) if variable else None)
@@ -252,9 +252,16 @@ _MODES = {"Speech": "audio_speech", "Image": "image_generation", "Video": "video
 VENDOR = Vendor(
     name="runwayml",
     models={
-        name: Facts(_MODES[type(facts).__name__], RunwaySettings, price=PRICES.get(name))
+        name: Facts(
+            _MODES[type(facts).__name__],
+            RunwaySettings,
+            price=PRICES.get(name),
+            streams=False if isinstance(facts, Speech) else None,
+            limits=f"{facts.longest:,} characters (UTF-16)",
+        )
         for name, facts in MODELS.items()
     },
     open=_open,
+    env={"api_key": KEY_VARIABLES, "api_base": (BASE_VARIABLE,), "polling_timeout": (TIMEOUT_VARIABLE,)},
     docs="https://docs.dev.runwayml.com",
 )

@@ -216,7 +216,11 @@ VENDOR = Vendor(
     name="sandbox",
     models={
         _name(kind, variant): Facts(
-            KINDS[kind].mode, SandboxSettings, KINDS[kind].summary + VARIANTS[variant].summary, _FREE
+            KINDS[kind].mode,
+            SandboxSettings,
+            KINDS[kind].summary + VARIANTS[variant].summary,
+            _FREE,
+            streams=False if kind == "speech" else None,
         )
         for kind in KINDS
         for variant in VARIANTS

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from engines.media import AudioFormat
 from providers.base import errors
+from providers.base.auth.google import FILE_VARIABLE
 from providers.base.contract import (
     Address,
     Audio,
@@ -31,7 +33,7 @@ from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Answer
 from providers.vertex_ai import cloud
-from providers.vertex_ai.account import Account, VertexSettings
+from providers.vertex_ai.account import LOCATION_VARIABLE, PROJECT_VARIABLE, Account, VertexSettings
 
 # What other documents call a model of Vertex AI's, and what it is called there.
 NAMES = {
@@ -226,9 +228,23 @@ _FILMS = ("veo-3.1-generate-preview", "veo-3.1-fast-generate-preview")
 
 VENDOR = Vendor(
     name="vertex_ai",
-    models={name: Facts("audio_speech", VertexSettings, *known) for name, known in _SPEECH.items()}
+    models={
+        name: Facts(
+            "audio_speech",
+            VertexSettings,
+            *known,
+            formats=(AudioFormat.PCM,),
+            streams=None if name == "*" else not name.startswith(("gemini-2.5-", "chirp")),
+        )
+        for name, known in _SPEECH.items()
+    }
     | {name: Facts("image_generation", VertexSettings, "pictures") for name in _IMAGES}
     | {name: Facts("video_generation", VertexSettings, "films of 4, 6 or 8 s") for name in _FILMS},
     open=_open,
+    env={
+        "vertex_credentials": (FILE_VARIABLE,),
+        "vertex_project": (PROJECT_VARIABLE,),
+        "vertex_location": (LOCATION_VARIABLE,),
+    },
     docs="https://cloud.google.com/vertex-ai/generative-ai/docs",
 )

@@ -15,6 +15,7 @@ from providers.base.settings import VendorSettings
 from providers.base.vendor import Resources
 from providers.base.wire import Wire
 
+PROJECT_VARIABLE, LOCATION_VARIABLE = "VERTEXAI_PROJECT", "VERTEXAI_LOCATION"
 _WORD = r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,99}$"
 
 
@@ -44,8 +45,8 @@ class Account:
         self.wire = resources.shared(Wire, Wire)
         source = settings.vertex_credentials.get_secret_value() if settings.vertex_credentials else None
         self._google = resources.shared((GoogleAccount, source), lambda: GoogleAccount(source, self.wire))
-        self._project = settings.vertex_project or os.environ.get("VERTEXAI_PROJECT")
-        self.location = settings.vertex_location or os.environ.get("VERTEXAI_LOCATION") or usual
+        self._project = settings.vertex_project or os.environ.get(PROJECT_VARIABLE)
+        self.location = settings.vertex_location or os.environ.get(LOCATION_VARIABLE) or usual
         self._settings = settings
         self.base = settings.api_base.rstrip("/") if settings.api_base else None
 

@@ -23,6 +23,8 @@ from providers.base import errors
 from providers.base.exchange import Deadlines, Exchange
 from providers.base.wire import Wire
 
+FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 _NAME = "Google's sign-in"
@@ -111,7 +113,7 @@ class GoogleAccount:
 
     def _load(self, request: _Transport) -> Any:
         """The credentials and their project."""
-        source = self._source or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+        source = self._source or os.environ.get(FILE_VARIABLE)
         if source is not None:
             info = json.loads(source if source.lstrip().startswith("{") else Path(source).read_text("utf-8"))
             match info["type"]:
