@@ -31,6 +31,7 @@ from gateway.keys.sqlite import SqliteKeyStore
 from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
 from gateway.ledger.store import SqliteLedger
+from gateway.policy.routing import Routes
 from gateway.services.admission import Admission
 from gateway.services.asking import Asker
 from gateway.services.caching import SpeechCache, digests
@@ -56,7 +57,8 @@ Keep = Callable[[Job, Done], Awaitable[tuple[str, ...]]]
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything that can be asked for, by use-case. ``book`` is the ledger; ``secret`` signs addresses of outputs;
-    ``tally`` is what is counted of tasks, ``conditions`` how the deployments do (``Fleet.conditions``)."""
+    ``tally`` is what is counted of tasks, ``conditions`` how the deployments do (``Fleet.conditions``); ``grow`` opens
+    further deployments, as if they stood in the config."""
 
     speech: SpeechService
     images: ImageService
@@ -72,14 +74,16 @@ class Services:
     health: Health
     tally: Tally
     conditions: Callable[[], Mapping[str, tuple[int, int]]]
+    grow: Callable[[Config], Awaitable[None]]
 
 
 @asynccontextmanager
-async def open_services(config: Config, data: Path | None = None) -> AsyncIterator[Services]:
+async def open_services(config: Config, data: Path | None = None, *, growing: bool = False) -> AsyncIterator[Services]:
     """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet.
 
     Tasks, outputs, keys and the ledger are kept in the folder ``data``, which is made only where something needs it;
-    ``None`` keeps them in memory. Raises ``DataFolderError``, ``StoreError`` or ``HookError``.
+    ``None`` keeps them in memory. ``growing``: there may be more deployments later (``Services.grow``).
+    Raises ``DataFolderError``, ``StoreError`` or ``HookError``.
     """
     async with AsyncExitStack() as stack:
         resources = Resources()
@@ -87,7 +91,7 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         codec = Codec(mp3_bitrate=config.general.mp3_bitrate)
         stack.callback(codec.close)
         deployments = await open_deployments(config, resources)
-        tasked = any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
+        tasked = growing or any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
         rooms = Rooms(data, stack)
         store, blobs, secret = await rooms.storage() if tasked and data else _kept_nowhere()
         book = await rooms.book(config.general)
@@ -95,13 +99,11 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
         cache = await _cache(config, deployments, rooms, stack)
         wire = resources.shared(Wire, Wire)
         keep = keeper(blobs, wire, config.general.egress_allow, sizes := _sizes())
-        jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack)
+        jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack if tasked else None)
         table = routes(config, deployments)
         asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
-        webhooks = Webhooks(config.general, wire, jobs, outbox)
-        stack.push_async_callback(webhooks.close)
-        await webhooks.start()
+        webhooks = await _webhooks(Webhooks(config.general, wire, jobs, outbox), stack)
         admission = Admission(ring, Limits(ring.store), config.litellm, table.group, partial(expected_usd, table))
         tasks = TaskService(asker, admission, Kept(jobs, blobs, book), config, webhooks)
         stack.push_async_callback(tasks.close)
@@ -124,7 +126,24 @@ async def open_services(config: Config, data: Path | None = None) -> AsyncIterat
             health,
             jobs.tally,
             asker.conditions,
+            partial(_grow, resources, deployments, table, jobs),
         )
+
+
+async def _grow(
+    resources: Resources, deployments: list[Deployment], table: Routes[Deployment], jobs: Jobs, config: Config
+) -> None:
+    """Open the entries of ``config`` too, and take up the jobs that they have left."""
+    for deployment in await open_deployments(config, resources):
+        deployments.append(deployment)
+        table.add(deployment.entry.model_name, deployment)
+        await jobs.resume(deployment.key)
+
+
+async def _webhooks(webhooks: Webhooks, stack: AsyncExitStack) -> Webhooks:
+    stack.push_async_callback(webhooks.close)
+    await webhooks.start()
+    return webhooks
 
 
 async def _guards(config: Config, stack: AsyncExitStack) -> Guards:
@@ -234,21 +253,23 @@ async def _jobs(
     deployments: list[Deployment],
     kept: tuple[JobStore, Book],
     outputs: tuple[Keep, dict[str, int]],
-    stack: AsyncExitStack,
+    stack: AsyncExitStack | None,
 ) -> Jobs:
+    """The worker; without a ``stack`` there is nothing for it to do, and it does not start."""
     store, book = kept
-    providers = {each.key: (each.provider, each.price) for each in deployments}
 
     def provider_of(job: Job) -> TaskProvider | None:
-        provider, price = providers.get(job.deployment, (None, None))
-        return book.metered(provider, job, price) if isinstance(provider, TaskProvider) else None
+        found = next((each for each in deployments if each.key == job.deployment), None)
+        if found is None or not isinstance(found.provider, TaskProvider):
+            return None
+        return book.metered(found.provider, job, found.price)
 
     retention = config.general.output_retention_days * 86_400
     keep, sizes = outputs
     jobs = Jobs(store, provider_of=provider_of, keep=keep, retention=retention)
     jobs.tally.kept = sizes
     jobs.settle_by(book.ended)
-    if any(isinstance(each.provider, TaskProvider) for each in deployments):
+    if stack is not None:
         await jobs.start()
         stack.push_async_callback(jobs.close)
     return jobs

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from gateway.api.body import ClientGone, read_body
 from gateway.api.errors import invalid
+from gateway.api.fields import Upload
 from gateway.api.http import Call
 from gateway.config import GeneralSettings
 from gateway.errors import BodyTimeout, InvalidRequest, TooLarge
@@ -28,15 +28,6 @@ FORM_LIMIT = 64 * 1024 * 1024
 _TEXTS = frozenset({"user", "safety_identifier"})
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?")
 _NAME = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file of a form: its bytes, its own name, and the type that the part claims, which is believed of no picture."""
-
-    data: bytes
-    filename: str = ""
-    media_type: str = ""
 
 
 async def read_fields(call: Call, settings: GeneralSettings, model: type[M]) -> tuple[M, object]:
@@ -58,16 +49,6 @@ async def read_fields(call: Call, settings: GeneralSettings, model: type[M]) -> 
         return model.model_validate_json(raw), json.loads(raw)
     except ValidationError as error:
         raise invalid(error) from None
-
-
-def whole(value: object) -> object:
-    """A number that stands in a form as text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
-
-
-def truth(value: object) -> object:
-    """A truth value that stands in a form as text."""
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _plain(name: str, value: object) -> object:

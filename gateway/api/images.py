@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from gateway.api.auth import KeyCheck
+from gateway.api.bodies import EditBody, ImageBody
 from gateway.api.body import read_body
-from gateway.api.caller import Guardrails, caller, passed_on
+from gateway.api.caller import caller
 from gateway.api.errors import error_body, invalid
-from gateway.api.forms import read_fields, truth, whole
+from gateway.api.forms import read_fields
 from gateway.api.http import Call, send_json
 from gateway.api.media import Links
-from gateway.api.references import mask_of, pictures
 from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.blobs.store import Blob
@@ -28,47 +27,6 @@ from gateway.services.images import ImageService
 from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
-
-
-class ImageBody(BaseModel):
-    """The JSON body. Fields that are not listed go to the provider, which refuses what it cannot honour."""
-
-    model_config = ConfigDict(extra="allow", title="CreateImageRequest")
-
-    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
-    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
-    n: Annotated[int, Field(strict=True, ge=1, le=10)] | None = Field(None, description="Default: 1.")
-    size: Annotated[str, Field(strict=True, pattern=r"^(auto|\d{1,5}x\d{1,5})$")] | None = None
-    response_format: Literal["url", "b64_json"] | None = Field(None, description="Default: url.")
-    output_format: Literal["png", "jpeg", "webp"] | None = None
-    stream: Annotated[bool, Field(strict=True)] | None = None
-    guardrails: Guardrails = None
-    partial_images: Annotated[int, Field(strict=True, ge=0, le=3)] | None = Field(None, description="None are made.")
-
-    def request(self) -> ImageRequest:
-        """The same in the contract's words."""
-        extra = {name: value for name, value in passed_on(self.model_extra).items() if value is not None}
-        return ImageRequest(self.prompt, None if self.size == "auto" else self.size, self.output_format, (), extra)
-
-
-class EditBody(ImageBody):
-    """The fields of a form or a JSON body. Fields that are not listed go to the provider."""
-
-    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, title="CreateImageEditRequest")
-
-    image: Any = Field(None, description="In a form: 1 to 16 files (`image`, or `image[]` for each), png, jpeg, webp.")
-    images: Any = Field(None, description="In JSON: 1 to 16 of {image_url}: an address or a data: URI.")
-    mask: Any = Field(None, description="A png whose transparent parts say where the first picture is to be changed.")
-    n: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=1, le=10)] | None = None
-    stream: Annotated[bool, BeforeValidator(truth), Field(strict=True)] | None = None
-    partial_images: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=0, le=3)] | None = None
-
-    def request(self) -> ImageRequest:
-        """The same in the contract's words. Blocks: the pictures are looked at."""
-        if self.image is not None and self.images is not None:
-            raise InvalidRequest("Give 'image' or 'images', not both.", param="images")
-        references = pictures(self.image, "image") if self.images is None else pictures(self.images, "images")
-        return replace(super().request(), references=references, mask=mask_of(self.mask, references))
 
 
 class ImageRoutes:

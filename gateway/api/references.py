@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from engines.codec import CodecError
 from engines.pictures import size_of, sniff_picture
-from gateway.api.forms import Upload
+from gateway.api.fields import Upload
 from gateway.errors import InvalidRequest
 from providers.base.contract import Reference
 

@@ -7,84 +7,23 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.auth import KeyCheck
-from gateway.api.caller import Guardrails, caller, passed_on
+from gateway.api.bodies import VideoBody, video_object
+from gateway.api.caller import Guardrails, caller
 from gateway.api.catalog import RequireKey
-from gateway.api.forms import read_fields, whole
+from gateway.api.forms import read_fields
 from gateway.api.http import Call, send_json
 from gateway.api.media import blob_response
-from gateway.api.references import reference
 from gateway.api.served import served_headers
 from gateway.blobs.store import BlobStore
 from gateway.config import GeneralSettings
 from gateway.errors import InvalidRequest, NotFound
-from gateway.jobs.job import Job, State
 from gateway.services.videos import Variant, VideoService, unsupported
-from providers.base.contract import VideoRequest
 
-_STATUS = {
-    State.CREATED: "queued",
-    State.SUBMITTING: "queued",
-    State.RUNNING: "in_progress",
-    State.STORING: "in_progress",
-    State.COMPLETED: "completed",
-    State.FAILED: "failed",
-    State.CANCELLED: "failed",
-}
 POLL_AFTER_MS = 2000
 """How long OpenAI's SDKs are told to wait between two looks."""
-
-
-class VideoBody(BaseModel):
-    """The fields of a form or a JSON body. What is not listed goes to the provider."""
-
-    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True, title="CreateVideoRequest")
-
-    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
-    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
-    seconds: Annotated[int, BeforeValidator(whole), Field(strict=True, ge=1, le=600)] | None = None
-    size: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = None
-    ratio: Annotated[str, Field(strict=True, pattern=r"^\d{1,5}[x:]\d{1,5}$")] | None = Field(
-        None, description="The same as `size`, as some vendors write it: 1280:720."
-    )
-    guardrails: Guardrails = None
-    input_reference: Any = Field(None, description="A file, an address, a data: URI or {image_url}.")
-
-    def request(self) -> VideoRequest:
-        """The same in the contract's words."""
-        size = self.size or self.ratio
-        extra = {name: value for name, value in passed_on(self.model_extra).items() if value is not None}
-        return VideoRequest(
-            self.prompt,
-            self.seconds,
-            None if size is None else size.replace(":", "x"),
-            reference(self.input_reference, "input_reference"),
-            extra,
-        )
-
-
-def video_object(job: Job) -> dict[str, Any]:
-    """OpenAI's Video object. Every field holds for the life of the job."""
-    request = job.request
-    cancelled = {"code": "cancelled", "message": "The video was cancelled."} if job.state is State.CANCELLED else None
-    error = cancelled if job.fault is None else {"code": job.fault.code, "message": job.fault.message}
-    return {
-        "id": job.id,
-        "object": "video",
-        "model": job.model,
-        "status": _STATUS[job.state],
-        "progress": 100 if job.state is State.COMPLETED else int(job.progress * 100),
-        "created_at": int(job.created),
-        "completed_at": None if job.completed is None else int(job.completed),
-        "expires_at": None if job.expires is None else int(job.expires),
-        "prompt": request.get("prompt"),
-        "size": request.get("size"),
-        "seconds": None if request.get("seconds") is None else str(request["seconds"]),
-        "remixed_from_video_id": request.get("remixed_from_video_id"),
-        "error": error,
-    }
 
 
 class RemixBody(BaseModel):

@@ -132,6 +132,14 @@ class Jobs:
         """Ask the store now what is due (the clock was moved)."""
         self._wake.set()
 
+    async def resume(self, deployment: str) -> None:
+        """Look now at the jobs of a deployment that is configured again."""
+        for job in await self.store.unfinished():
+            if job.deployment == deployment and job.state in (State.RUNNING, State.STORING):
+                with suppress(Conflict):
+                    await self._desk.move(job, job.state, errors=0, next_poll=self._now())
+        self.wake()
+
     async def recover(self) -> None:
         """Settle what a crash left open: never sent again, whatever it was."""
         await self.store.release()

@@ -36,10 +36,14 @@ class Routes(Generic[D]):
         fallbacks: Mapping[str, Sequence[str]],
         content_policy: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self._groups = groups
+        self._groups = {name: list(members) for name, members in groups.items()}
         self._also = also
         self._fallbacks = fallbacks
         self._content_policy = content_policy or {}
+
+    def add(self, group: str, deployment: D) -> None:
+        """One more, in a group that there is or a new one."""
+        self._groups.setdefault(group, []).append(deployment)
 
     def deployments(self, group: str) -> Sequence[D]:
         """Those of one group."""
