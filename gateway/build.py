@@ -259,7 +259,8 @@ async def _jobs(
     store, book = kept
 
     def provider_of(job: Job) -> TaskProvider | None:
-        found = next((each for each in deployments if each.key == job.deployment), None)
+        # The newest: one may have been opened again, with another key.
+        found = next((each for each in reversed(deployments) if each.key == job.deployment), None)
         if found is None or not isinstance(found.provider, TaskProvider):
             return None
         return book.metered(found.provider, job, found.price)

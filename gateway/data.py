@@ -15,7 +15,8 @@ class DataFolderError(Exception):
 
 
 class DataFolder:
-    """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``cache/``, ``outbox/``, ``lock``, ``secret``.
+    """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``cache/``, ``outbox/``, ``pictures/``,
+    ``lock``, ``secret``.
 
     The last signs the addresses of outputs.
     """
@@ -45,6 +46,11 @@ class DataFolder:
         return self.path / "blobs"
 
     @property
+    def pictures(self) -> Path:
+        """The folder of pictures that programs have asked for, with no server; written without the lock."""
+        return self.path / "pictures"
+
+    @property
     def outbox(self) -> Path:
         """The folder of events that are still to be told."""
         return self.path / "outbox"
@@ -64,7 +70,8 @@ class DataFolder:
         except BlockingIOError:
             self.close()
             raise DataFolderError(
-                f"{self.path} is in use by another server. Give this one its own: general_settings.data_dir."
+                f"{self.path} is in use by another process. Give this one its own: general_settings.data_dir, "
+                "or $MEDIA_GATEWAY_DATA_DIR."
             ) from None
         except OSError as error:
             self.close()

@@ -15,6 +15,7 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.jobs.errors import UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
+from gateway.jobs.store import JobStore
 from gateway.services.caller import Caller
 from gateway.services.guards import Guards
 from gateway.services.keeping import OUTPUT_CAP
@@ -44,7 +45,16 @@ def unsupported(model: str, verb: str) -> InvalidRequest:
     )
 
 
-def _completed(job: Job) -> None:
+async def found(store: JobStore, video: str, owner: str) -> Job:
+    """One video. Raises ``NotFound``."""
+    job = await store.get(_ours(video))
+    if job is None or job.kind != "video" or job.owner != owner:
+        raise NotFound(f"No video '{video[:200]}' was found.", param="video_id", code="video_not_found")
+    return job
+
+
+def completed(job: Job) -> None:
+    """Raise ``InvalidRequest`` for a film that is not there yet, or never will be."""
     if job.fault is not None:
         raise InvalidRequest(f"The video failed: {job.fault.message}", code=job.fault.code)
     if job.state is not State.COMPLETED:
@@ -79,7 +89,7 @@ class VideoService:
         holder = self._tasks.holder(job)
         if holder is None or not isinstance(holder.provider, Remixer):
             raise unsupported(job.model, "remix")
-        _completed(job)
+        completed(job)
         request = holder.provider.remixed(job.task or "", prompt)
         shown = {**job.request, "prompt": prompt, "remixed_from_video_id": job.id}
         # It is as long as the film that it is made from.
@@ -92,10 +102,7 @@ class VideoService:
 
     async def get(self, video: str, owner: str) -> Job:
         """One video. Raises ``NotFound``."""
-        job = await self._tasks.store.get(_ours(video))
-        if job is None or job.kind != "video" or job.owner != owner:
-            raise NotFound(f"No video '{video[:200]}' was found.", param="video_id", code="video_not_found")
-        return job
+        return await found(self._tasks.store, video, owner)
 
     async def page(self, owner: str, after: str | None, limit: int, *, newest_first: bool) -> tuple[list[Job], bool]:
         """Some of the owner's videos, and whether there are more behind them. Raises ``InvalidRequest``."""
@@ -110,7 +117,7 @@ class VideoService:
         Raises ``NotFound``, or ``InvalidRequest`` where it is not there yet, or never will be.
         """
         job = await self.get(video, owner)
-        _completed(job)
+        completed(job)
         film = await self._tasks.output(job)
         if film is None:
             raise NotFound("The video is no longer kept.", code="output_expired")

@@ -325,7 +325,7 @@ def test_a_video_lives_through_a_restart(tmp_path: Path) -> None:
 def test_one_server_a_folder(tmp_path: Path) -> None:
     first, second = DataFolder(tmp_path), DataFolder(tmp_path)
     secret = first.open()
-    with pytest.raises(DataFolderError, match="in use by another server"):
+    with pytest.raises(DataFolderError, match="in use by another process"):
         second.open()
     first.close()
     assert second.open() == secret
