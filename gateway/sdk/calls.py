@@ -36,7 +36,7 @@ from gateway.policy.attempts import Wishes
 from gateway.record import Cost, Record, Who
 from gateway.sdk import errors
 from gateway.sdk.answers import ImageObject, ImageResponse, SpeechResponse, TranscriptionResponse, VideoObject
-from gateway.sdk.house import House, shown, split
+from gateway.sdk.house import CALL, House, shown, split
 from gateway.services.caller import Caller
 from gateway.services.hooks import HookError
 from gateway.services.served import Served
@@ -268,8 +268,15 @@ def told(model: object = "") -> Iterator[None]:
             retry_after=error.retry_after,
         ) from error
     except ConfigError as error:
-        wrong = "\n".join(str(problem) for problem in error.problems if problem.severity == "error")
-        raise errors.BadRequestError(wrong, code="invalid_value", type="invalid_request_error", model=name) from error
+        faults = [problem for problem in error.problems if problem.severity == "error"]
+        if faults[0].file == CALL:  # not in a file of the caller's: it was made of a call
+            param = faults[0].where.rpartition(".")[2]
+            wrong = f"{param} {faults[0].message}" + (f" ({faults[0].hint})" if faults[0].hint else "")
+        else:
+            param, wrong = None, "\n".join(map(str, faults))
+        raise errors.BadRequestError(
+            wrong, param=param, code="invalid_value", type="invalid_request_error", model=name
+        ) from error
     except (DataFolderError, StoreError, HookError) as error:
         raise errors.ServiceUnavailableError(str(error), code="overloaded", model=name) from error
 

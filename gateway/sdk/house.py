@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.build import Services, open_services
-from gateway.config import Config, GeneralSettings, load_config, parse_config
+from gateway.config import Config, load_config, parse_config
 from gateway.data import DataFolder, data_folder
 from gateway.errors import InvalidRequest, UnknownModel
 from gateway.jobs.job import TERMINAL, Job
@@ -31,6 +31,9 @@ _ACCOUNT = frozenset(
     "api_key api_base api_version organization project custom_llm_provider drop_params additional_drop_params".split()
 )
 _MARK = "#"
+
+CALL = "the call"
+"""In the place of a file's name, where a config was made of a call."""
 
 
 def split(model: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,14 +71,10 @@ class House:
         self._left: list[AsyncExitStack] = []
 
     async def use(self, path: str | os.PathLike[str] | None) -> None:
-        """Take a config, or none; what is open is closed. Raises ``ConfigError``."""
-        config = _no_config() if path is None else await asyncio.to_thread(load_config, Path(path))
-        for problem in config.warnings:
-            _log.warning("%s", problem)
+        """Take a config; ``None``: what the environment says. What is open is closed. Raises ``ConfigError``."""
+        config = None if path is None else await _read(path)
         await self.close()
-        # There are no callers to tell apart, and no server's ledger to write.
-        general = config.general.model_copy(update={"master_key": None, "disable_spend_logs": True})
-        self._config = replace(config, general=general)
+        self._config = config
 
     async def close(self) -> None:
         """Close what is open."""
@@ -88,8 +87,7 @@ class House:
     async def config(self) -> Config:
         """The config in use."""
         if self._config is None:
-            await self.use(os.environ.get("MEDIA_GATEWAY_CONFIG") or None)
-        assert self._config is not None
+            self._config = await _read(os.environ.get("MEDIA_GATEWAY_CONFIG"))
         return self._config
 
     async def folder(self) -> DataFolder:
@@ -125,7 +123,7 @@ class House:
             try:
                 return services.catalog.group(model)
             except UnknownModel:
-                if not _may_be_a_vendor_s(model):
+                if (await self.config()).models and model.partition("/")[0] not in registry.names():
                     raise
         # What is not given comes from the environment, so the same call may mean another deployment when that changes.
         called: Hashable = (id(services), model, json.dumps(account, sort_keys=True, default=str), _environment())
@@ -166,23 +164,23 @@ class House:
         """The config with one entry alone, made of a call."""
         listed = [{"model_name": "model", "litellm_params": {"model": model, **account}}]
         text = json.dumps({"model_list": listed}, ensure_ascii=False)
-        parsed = parse_config(text, "the call")
+        parsed = parse_config(text, CALL)
         for problem in parsed.warnings:
             _log.warning("%s", problem)
         return replace(await self.config(), models=parsed.models)
 
 
-def _no_config() -> Config:
-    return Config(models=(), general=GeneralSettings())
+async def _read(path: str | os.PathLike[str] | None) -> Config:
+    config = await asyncio.to_thread(load_config, Path(path)) if path else Config(models=())
+    for problem in config.warnings:
+        _log.warning("%s", problem)
+    # There are no callers to tell apart, and no server's ledger to write.
+    general = config.general.model_copy(update={"master_key": None, "disable_spend_logs": True})
+    return replace(config, general=general)
 
 
 def _environment() -> Hashable:
     return frozenset(os.environ.items())
-
-
-def _may_be_a_vendor_s(model: str) -> bool:
-    vendor = model.partition("/")[0]
-    return "/" not in model or vendor in registry.names()
 
 
 def _standing(services: Services, model: str) -> Any:

@@ -1,0 +1,265 @@
+"""Every function as LiteLLM's users call it: in a script, awaited, and in a notebook, whose loop runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+import gateway
+from engines.codec import decode
+from engines.media import AudioFormat
+from gateway import sdk
+from tests.upstreams.openai import OpenAI
+from tests.upstreams.runway import UNAUTHORIZED, Runway, fails
+
+Call = Callable[..., Any]
+
+
+def script(name: str, *given: Any, **named: Any) -> Any:
+    return getattr(gateway, name)(*given, **named)
+
+
+def awaited(name: str, *given: Any, **named: Any) -> Any:
+    return asyncio.run(getattr(gateway, f"a{name}")(*given, **named))
+
+
+def notebook(name: str, *given: Any, **named: Any) -> Any:
+    async def cell() -> Any:
+        return getattr(gateway, name)(*given, **named)
+
+    return asyncio.run(cell())
+
+
+ways = pytest.mark.parametrize("call", [script, awaited, notebook])
+
+
+def account(runway: Runway) -> dict[str, str]:
+    return {"api_key": runway.key or "", "api_base": runway.base}
+
+
+def billed(runway: Runway) -> float:
+    return sum(entry["credits"] for entry in runway.ledger) / 100
+
+
+@ways
+def test_speech(call: Call, runway: Runway, tmp_path: Path) -> None:
+    answer = call(
+        "speech",
+        model="runwayml/eleven_multilingual_v2",
+        input="Step right up, ladies and gentlemen!",
+        voice="alloy",
+        optional_params={},
+        organization=None,
+        client=None,
+        max_retries=1,
+        timeout=600,
+        **account(runway),
+    )
+    assert runway.ledger[0]["body"]["voice"] == {"type": "runway-preset", "presetId": "Maya"}
+    assert answer.content_type == "audio/mpeg"
+    assert len(decode(answer.content)) > 12_000  # half a second
+    assert b"".join(answer.iter_bytes(chunk_size=1000)) == answer.read() == answer.content
+    answer.stream_to_file(tmp_path / "speech.mp3")
+    assert (tmp_path / "speech.mp3").read_bytes() == answer.content
+    cost = gateway.completion_cost(completion_response=answer)
+    assert cost == pytest.approx(billed(runway))
+    assert answer._hidden_params["response_cost"] == cost > 0
+    assert answer._hidden_params["custom_llm_provider"] == "runwayml"
+
+
+@ways
+def test_local_voices_and_formats(call: Call) -> None:
+    answer = call("speech", "local/espeak", "Hello there.", response_format="wav", speed=1.5)
+    assert (answer.content[:4], answer.content_type) == (b"RIFF", "audio/wav")
+    assert gateway.completion_cost(answer) == 0.0
+
+
+@ways
+def test_images(call: Call, runway: Runway) -> None:
+    answer = call(
+        "image_generation",
+        prompt="A serene mountain lake",
+        model="runwayml/gen4_image",
+        size="1024x1024",
+        n=2,
+        **account(runway),
+    )
+    assert len(answer.data) == len(answer["data"]) == 2
+    with urllib.request.urlopen(answer.data[1].url) as file:
+        assert Image.open(io.BytesIO(file.read())).format == "PNG"
+    assert gateway.completion_cost(completion_response=answer) == pytest.approx(billed(runway))
+    assert len(runway.ledger) == 2
+
+
+def test_an_image_as_base64() -> None:
+    answer = gateway.image_generation("A lake", "sandbox/image", response_format="b64_json", output_format="webp")
+    assert base64.b64decode(answer.data[0].b64_json or "")[8:12] == b"WEBP"
+    assert answer.data[0].url is None
+
+
+@ways
+def test_videos(call: Call, runway: Runway) -> None:
+    made = call(
+        "video_generation",
+        model="runwayml/gen4_turbo",
+        prompt="A high quality demo video",
+        input_reference="https://media.example.com/logo.jpg",
+        seconds=5,
+        size="1280x720",
+        **account(runway),
+    )
+    assert (made.object, made.model, made.seconds, made["size"]) == ("video", "runwayml/gen4_turbo", "5", "1280x720")
+    assert made.status in ("queued", "in_progress")
+    assert gateway.completion_cost(completion_response=made) == pytest.approx(0.25) == billed(runway)
+    while (state := call("video_status", video_id=made.id)).status == "in_progress":
+        assert state.id == made.id
+    assert (state.status, state.progress, state.error) == ("completed", 100, None)
+    assert gateway.completion_cost(completion_response=state) == pytest.approx(0.25)
+    film = call("video_content", video_id=made.id)
+    with av.open(io.BytesIO(film)) as container:
+        assert container.streams.video[0].frames > 0
+    assert call("video_content", made.id, variant="thumbnail")[8:12] == b"WEBP"
+
+
+def test_a_film_from_a_file(runway: Runway, tmp_path: Path) -> None:
+    picture = tmp_path / "lake.png"
+    Image.new("RGB", (640, 360), "green").save(picture)
+    for given in (picture, str(picture), picture.read_bytes(), picture.open("rb")):
+        gateway.video_generation(
+            "A lake", "runwayml/gen4_turbo", given, ratio="1280:720", seconds="5", **account(runway)
+        )
+        if isinstance(given, io.IOBase):
+            given.close()
+    assert all(entry["body"]["promptImage"].startswith("data:image/png;base64,") for entry in runway.ledger)
+    assert len(runway.ledger) == 4
+    with pytest.raises(sdk.BadRequestError, match="no.png cannot be read"):
+        gateway.video_generation("A lake", "runwayml/gen4_turbo", tmp_path / "no.png", **account(runway))
+
+
+def test_a_film_that_fails(runway: Runway) -> None:
+    runway.next(fails("SAFETY.INPUT.TEXT"))
+    made = gateway.video_generation("A lake", "runwayml/gen4.5", seconds=5, **account(runway))
+    while (state := gateway.video_status(made.id)).status == "in_progress":
+        pass
+    assert (state.status, (state.error or {})["code"]) == ("failed", "content_policy_violation")
+    with pytest.raises(sdk.BadRequestError, match="The video failed"):
+        gateway.video_content(made.id)
+    with pytest.raises(sdk.BadRequestError, match="cost of this call is not known"):
+        gateway.completion_cost(state)
+
+
+@ways
+def test_transcription(call: Call) -> None:
+    with OpenAI() as openai:
+        answer = call(
+            "transcription",
+            model="openai/whisper-1",
+            file=("talk.wav", gateway.speech("local/espeak", "Hello.", response_format="wav").content),
+            api_key=openai.key,
+            api_base=openai.base,
+        )
+    assert answer.text
+    assert answer.text == answer["text"]
+
+
+def test_what_goes_wrong_has_the_names_that_people_catch(runway: Runway) -> None:
+    def speak(model: str = "runwayml/eleven_multilingual_v2", **more: Any) -> sdk.APIError:
+        with pytest.raises(sdk.APIError) as caught:
+            gateway.speech(**{"model": model, "input": "Hello.", "voice": "Maya", **account(runway), **more})
+        return caught.value
+
+    runway.next(UNAUTHORIZED)
+    wrong = speak(max_retries=0)
+    assert (type(wrong), wrong.llm_provider) == (sdk.AuthenticationError, "runwayml")
+    runway.next(fails("SAFETY.INPUT.TEXT"))
+    assert isinstance(speak(), sdk.ContentPolicyViolationError)
+    unsupported = speak(instructions="Whisper.")
+    assert (type(unsupported), unsupported.param) == (sdk.UnsupportedParamsError, "instructions")
+    assert gateway.speech(
+        "runwayml/eleven_multilingual_v2", "Hello.", drop_params=True, instructions="Whisper.", **account(runway)
+    )._hidden_params["additional_headers"]["x-media-gateway-dropped-params"]
+    for more, param in (
+        ({"client": object()}, "client"),
+        ({"input": " "}, "input"),
+        ({"model": "nobody/tts"}, "model"),
+        ({"speed": 9}, "speed"),
+        ({"api_base": "no address"}, "api_base"),
+    ):
+        error = speak(**more)
+        assert (type(error), error.param, error.status_code) == (sdk.BadRequestError, param, 400), str(error)
+    assert len(runway.ledger) == 2
+    with pytest.raises(sdk.NotFoundError):
+        gateway.video_status("video_no")
+    with pytest.raises(sdk.BadRequestError) as caught:
+        gateway.image_generation("A lake", "local/espeak")
+    assert str(caught.value) == "The model 'local/espeak' does not make images."
+    with pytest.raises(sdk.BadRequestError, match="completion_response"):
+        gateway.completion_cost()
+
+
+def test_keys_come_from_the_environment_at_each_call(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook the first cell fails, the second sets the key, and the first works."""
+    monkeypatch.setenv("RUNWAYML_API_BASE", runway.base)
+    model = "runwayml/eleven_multilingual_v2"
+    with pytest.raises(sdk.ServiceUnavailableError, match="RUNWAYML_API_SECRET"):
+        gateway.speech(model, "Hello.", api_base=runway.base)
+    monkeypatch.setenv("RUNWAYML_API_KEY", runway.key or "")
+    assert gateway.speech(model, "Hello.", api_base=runway.base).content
+
+
+def test_a_config_s_names_fallbacks_and_prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("""
+model_list:
+  - model_name: narrator
+    litellm_params: {model: local/kokoro-82m, path: /nonexistent, voice: af_heart}
+  - model_name: robot
+    litellm_params: {model: local/espeak, input_cost_per_character: 0.001}
+litellm_settings:
+  fallbacks: [{narrator: [robot]}]
+general_settings: {master_key: sk-test-0123456789}
+""")
+    for use in (lambda: gateway.configure(config), lambda: monkeypatch.setenv("MEDIA_GATEWAY_CONFIG", str(config))):
+        use()
+        answer = gateway.speech("narrator", "Hello there.")
+        headers = answer._hidden_params["additional_headers"]
+        assert headers["x-media-gateway-fallback"] == "narrator; reason=no_weights"
+        assert gateway.completion_cost(answer) == pytest.approx(0.012)
+        with pytest.raises(sdk.NotFoundError, match="Did you mean 'narrator'"):
+            gateway.speech("narator", "Hello.")
+        assert gateway.speech("local/espeak", "Hello.", api_base=None).content
+        sdk.configure(None)
+    config.write_text("model_list: 7")
+    with pytest.raises(sdk.BadRequestError, match="model_list: must be a list"):
+        gateway.configure(config)
+
+
+async def test_who_is_cancelled_cancels_the_call(runway: Runway) -> None:
+    task = asyncio.create_task(gateway.aspeech("scripted/endless", "Hello.", response_format="pcm"))
+    assert AudioFormat.PCM
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_many_at_once() -> None:
+    answers = await asyncio.gather(*(gateway.aspeech("local/espeak", f"Number {each}.") for each in range(8)))
+    assert len({answer.content for answer in answers}) == 8
+
+
+def test_a_function_that_waits_is_refused_on_the_loop_it_would_wait_for() -> None:
+    async def inside() -> None:
+        gateway.speech("local/espeak", "Hello.")
+
+    with pytest.raises(RuntimeError, match="await its async form"):
+        sdk._LOOP.run(inside())
