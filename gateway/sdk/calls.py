@@ -43,12 +43,13 @@ from gateway.services.served import Served
 from gateway.services.speech import tokens
 from gateway.services.videos import Variant, completed, found
 from providers.base.contract import VideoRequest
-from providers.base.errors import ProviderError
+from providers.base.errors import ProviderError, Unavailable
 
 HOUSE = House()
 
 B = TypeVar("B", bound=BaseModel)
 _DEFAULT_VOICE = "alloy"
+_NO_KEY = "Give api_key with the call, or set the provider's environment variable."
 
 
 class _Options(BaseModel):
@@ -259,8 +260,11 @@ def told(model: object = "") -> Iterator[None]:
         yield
     except (GatewayError, ProviderError) as error:
         kind = errors.BY_CODE.get(error.code or "") or errors.BY_STATUS.get(error.status, errors.InternalServerError)
+        text = shown(str(error))
+        if isinstance(error, Unavailable) and error.reason == "no_key":
+            kind, text = errors.AuthenticationError, f"{text} {_NO_KEY}"
         raise kind(
-            shown(str(error)),
+            text,
             code=error.code,
             param=error.param,
             type=error.kind,

@@ -158,7 +158,7 @@ class House:
                 param="video_id",
             )
         if found.state == "unavailable":
-            raise Unavailable(found.detail)
+            raise Unavailable(found.detail, reason="no_key")
 
     async def _entry(self, model: str, account: Mapping[str, Any]) -> Config:
         """The config with one entry alone, made of a call."""

@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import gateway
+from gateway import sdk
 from tests.upstreams.runway import Runway
 
 ROOT = Path(__file__).parent.parent.parent
@@ -75,12 +78,11 @@ def test_a_film_is_fetched_by_another_process(runway: Runway) -> None:
 
 def test_a_film_whose_key_is_not_here(runway: Runway) -> None:
     video = run(BEGIN.format(key=runway.key, base=runway.base))
-    try:
+    with pytest.raises(sdk.AuthenticationError, match="RUNWAYML_API_SECRET"):
         gateway.video_status(video)
-    except gateway.sdk.ServiceUnavailableError as error:
-        assert "RUNWAYML_API_SECRET" in str(error)
-    else:
-        raise AssertionError("nobody could look at it")
+    with pytest.raises(sdk.BadRequestError, match="'colour' is not known here"):
+        gateway.video_status(video, colour="red", api_key=runway.key)
+    assert gateway.video_status(video, api_key=runway.key, api_base=runway.base).status != "failed"
 
 
 def test_a_folder_that_another_process_has(runway: Runway) -> None:
