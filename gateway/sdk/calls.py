@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -105,9 +105,13 @@ class _Call:
         self.fields = {**(options.model_extra or {}), **(options.extra_body or {})}
 
     async def opened(self, *, lasting: bool = False) -> Services:
-        """The services, with the model's deployment in them."""
+        """The services, with the deployments of the model and its fallbacks in them."""
         services = await HOUSE.services(lasting=lasting)
         self.group = await HOUSE.model(services, self.model, self.account)
+        wishes = self.caller.wishes
+        if wishes.fallbacks:
+            groups = [await HOUSE.model(services, each, {}) for each in wishes.fallbacks]
+            self.caller = replace(self.caller, wishes=replace(wishes, fallbacks=tuple(groups)))
         return services
 
     def body(self, shape: type[B], **fields: Any) -> B:

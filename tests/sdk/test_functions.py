@@ -243,6 +243,14 @@ general_settings: {master_key: sk-test-0123456789}
         gateway.configure(config)
 
 
+def test_fallbacks_of_a_call(runway: Runway) -> None:
+    answer = gateway.speech("runwayml/eleven_multilingual_v2", "Hello.", "alloy", fallbacks=["local/espeak"])
+    headers = answer._hidden_params["additional_headers"]
+    assert headers["x-media-gateway-fallback"] == "runwayml/eleven_multilingual_v2; reason=no_key"
+    assert headers["x-media-gateway-model"] == "local/espeak"
+    assert gateway.completion_cost(answer) == 0.0
+
+
 async def test_who_is_cancelled_cancels_the_call() -> None:
     task = asyncio.create_task(gateway.aspeech("scripted/endless", "Hello.", response_format="pcm"))
     while not Stream.live:
