@@ -18,6 +18,7 @@ from providers.scripted import Stream
 import gateway
 from gateway import sdk
 from tests.sound import hear
+from tests.upstreams.gemini import Gemini
 from tests.upstreams.openai import OpenAI
 from tests.upstreams.runway import UNAUTHORIZED, Runway, fails
 
@@ -81,6 +82,20 @@ def test_local_voices_and_formats(call: Call) -> None:
     answer = call("speech", "local/espeak", "Hello there.", response_format="wav", speed=1.5)
     assert (answer.content[:4], answer.content_type) == (b"RIFF", "audio/wav")
     assert gateway.completion_cost(answer) == 0.0
+
+
+def test_speech_without_a_voice_and_priced_by_tokens() -> None:
+    with Gemini() as gemini:
+        answer = gateway.speech(
+            model="gemini/gemini-2.5-flash-preview-tts",
+            input="the quick brown fox jumped over the lazy dogs",
+            api_key=gemini.key,
+            api_base=gemini.base,
+        )
+    assert hear(answer.content, "mp3").seconds > 0.5
+    usage = answer.usage or {}
+    cost = usage["input_tokens"] * 5e-07 + usage["output_tokens"] * 1e-05
+    assert gateway.completion_cost(completion_response=answer) == pytest.approx(cost)
 
 
 @ways
