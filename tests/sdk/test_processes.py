@@ -89,7 +89,7 @@ def test_a_folder_that_another_process_has(runway: Runway) -> None:
     """A second process may look at films, and is told why it cannot begin one."""
     account = {"api_key": runway.key, "api_base": runway.base}
     made = gateway.video_generation("A lake", "runwayml/gen4.5", seconds=5, **account)
-    while gateway.video_status(made.id).status == "in_progress":
+    while gateway.video_status(made.id).status not in ("completed", "failed"):
         pass
     program = f"""
 import json
