@@ -5,6 +5,8 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
 ARG KOKORO=0
+# What the providers and features that need more are installed with; `pii` would bring spaCy along.
+ARG EXTRAS=aws,google,guards,otel
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN ["python", "-m", "venv", "/opt/venv"]
 ENV PATH=/opt/venv/bin:$PATH
@@ -16,9 +18,9 @@ COPY engines engines
 # The processor's torch first: PyPI's own would bring CUDA along.
 RUN if [ "$KOKORO" = 1 ]; then \
         pip install --index-url https://download.pytorch.org/whl/cpu "$(grep -o '^torch==[^ ;]*' constraints.txt)" && \
-        pip install --constraint constraints.txt '.[kokoro]'; \
+        pip install --constraint constraints.txt ".[$EXTRAS,kokoro]"; \
     else \
-        pip install --constraint constraints.txt .; \
+        pip install --constraint constraints.txt ".[$EXTRAS]"; \
     fi
 
 FROM python:${PYTHON}-slim
