@@ -145,6 +145,8 @@ class Chat(Threaded):
 
         try:
             for place, delta in enumerate(self._deltas(fault, sound)):
+                if self.pace and delta.get("audio", {}).get("data"):
+                    await asyncio.sleep(self.pace)
                 await send({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
                 if self.held and place == 1:
                     await self.go.wait()

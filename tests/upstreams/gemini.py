@@ -280,6 +280,8 @@ class Gemini(Threaded):
             piece = 1 << 30 if model.startswith("gemini-2") else 9600
             for place, found in enumerate(self.answers(model, asked, fault, piece)):
                 text = json.dumps(snaked(found) if self.snake else found)
+                if self.pace:
+                    await asyncio.sleep(self.pace)
                 await response.write(f"data: {text}\r\n\r\n".encode())
                 if self.held and not place:
                     await self.go.wait()

@@ -43,14 +43,15 @@ class OnThread:
 
 
 class Threaded(OnThread):
-    """``base`` is its address. With ``hold`` each stream stops after its first piece, until ``release``; ``hung_up`` is
-    set when a client leaves a stream."""
+    """``base`` is its address. With ``hold`` each stream stops after its first piece, until ``release``; ``pace`` are
+    seconds before each piece; ``hung_up`` is set when a client leaves a stream."""
 
     def __init__(self, *, hold: bool = False) -> None:
         self.base = ""
         self.requests: list[Asked] = []
         self.hung_up = threading.Event()
         self.held = hold
+        self.pace = 0.0
         self.go = asyncio.Event()
 
     def routes(self, router: web.UrlDispatcher) -> None:
