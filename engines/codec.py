@@ -215,7 +215,7 @@ def decode(read: Callable[[int], bytes], format: AudioFormat | None) -> Generato
     import av
 
     source = _Source(read)
-    options = {"probesize": "4096", "analyzeduration": "0"}  # else it collects 5 s of sound before the first frame
+    options = {"probesize": "1024", "analyzeduration": "0"}  # else it collects 5 s of sound before the first frame
     made = False
     try:
         name = _DEMUXERS.get(format or sniff(source.peek(12)) or AudioFormat.PCM)
