@@ -45,6 +45,7 @@ KEY_VARIABLES = ("RUNWAYML_API_SECRET", "RUNWAYML_API_KEY")
 BASE_VARIABLE, TIMEOUT_VARIABLE = "RUNWAYML_API_BASE", "RUNWAYML_POLLING_TIMEOUT"
 
 _NAME = "Runway"
+_ID_LIMIT = 500
 _DEADLINES = Deadlines(first_byte=60.0, idle=30.0, total=90.0)  # 60 s is what Runway's own SDK waits
 # Runway's names for what the caller calls otherwise.
 _PARAMS = {"promptText": "prompt", "ratio": "size", "duration": "seconds", "promptImage": "input_reference"}
@@ -143,7 +144,10 @@ class Runway:
             raise _refused(reply, self.makes)
         try:
             made_task = reply.json()
-            return Submitted(str(made_task["id"]), _usd(made_task.get("estimatedCost")))
+            name = made_task["id"]
+            if not (isinstance(name, str) and 0 < len(name) <= _ID_LIMIT and name.isascii() and name.isprintable()):
+                raise TypeError
+            return Submitted(name, _usd(made_task.get("estimatedCost")))
         except (errors.BadAnswer, KeyError, TypeError, AttributeError):
             # It said yes, and not under which id: it may be running, and be charged.
             raise errors.BadAnswer(f"{_NAME} took the task, but its answer has no id.", sent="maybe") from None

@@ -51,7 +51,7 @@ async def begin(host: Host, form: tuple[Part, ...]) -> Submitted:
     reply = await host.order(host.exchange("POST", "/videos", form=form, deadlines=DEADLINES))
     try:
         name = reply.json()["id"]
-        if not isinstance(name, str) or not 0 < len(name) <= _ID_LIMIT:
+        if not isinstance(name, str) or not 0 < len(name) <= _ID_LIMIT or not (name.isascii() and name.isprintable()):
             raise TypeError
     except (errors.BadAnswer, KeyError, TypeError):
         # It said yes, and not under which id: it may be running, and be charged.
