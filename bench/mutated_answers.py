@@ -63,6 +63,8 @@ async def _through_the_gateway(asked: list[Asked], told: list[list[Reply]], time
         async with Upstream(_step(answers, chance)) as upstream:
             base = upstream.url(urlsplit(line.settings["api_base"]).path)
             params = {**line.settings, "model": f"{line.vendor}/{line.model}", "api_base": base.rstrip("/")}
+            if line.vendor == "runwayml":
+                params["polling_timeout"] = 1  # else it is asked after for ten minutes, whatever the looks say
             config = {"model_list": [{"model_name": "m", "litellm_params": params}]}
             config["router_settings"] = {"num_retries": 0, "disable_cooldowns": True}  # type: ignore[assignment]
             with serving(config_of(json.dumps(config))) as running:
@@ -77,6 +79,8 @@ async def _end(client: httpx.AsyncClient, voice: str, format: str) -> str:
     body = {"model": "m", "input": "Good evening to you.", "voice": voice, "response_format": format}
     try:
         answer = await client.post("/v1/audio/speech", json=body)
+    except httpx.ReadTimeout as error:
+        raise AssertionError(f"{voice} {format} hangs") from error
     except httpx.RemoteProtocolError:
         return "cut off"  # after its first sound: nobody takes it for whole
     if answer.status_code == 200:

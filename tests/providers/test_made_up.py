@@ -49,12 +49,12 @@ class TestContract(SpeechContract):
 def test_it_speaks_through_the_gateway_in_every_format() -> None:
     config = config_of("model_list: [{model_name: town, litellm_params: {model: crier/loud}}]")
     with serving(config) as running, openai.OpenAI(base_url=f"{running.base}/v1", api_key="x", max_retries=0) as client:
-        for format in AudioFormat:
+        for form in AudioFormat:
             for speed in (1.0, 2.0):
                 said = client.audio.speech.create(
-                    model="town", voice="nova", input=TEXT, response_format=format.value, speed=speed
+                    model="town", voice="nova", input=TEXT, response_format=form.value, speed=speed
                 )
-                assert hear(said.content, format).seconds == pytest.approx(len(TEXT) / 15 / speed, abs=0.2)
+                assert hear(said.content, form).seconds == pytest.approx(len(TEXT) / 15 / speed, abs=0.2)
         with pytest.raises(openai.BadRequestError) as caught:
             client.audio.speech.create(model="town", voice="nobody", input=TEXT)
         assert caught.value.param == "voice"

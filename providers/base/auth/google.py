@@ -101,7 +101,16 @@ class GoogleAccount:
             raise errors.UpstreamDown(f"{_NAME} cannot be reached, or did not answer in time.") from None
         except exceptions.RefreshError:
             raise errors.UpstreamAuth(f"{_NAME} refused the credentials of this gateway.") from None
-        except (exceptions.GoogleAuthError, OSError, ValueError, LookupError, TypeError):
+        except (
+            exceptions.GoogleAuthError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ):
             text = "There are no credentials for Google in this gateway, or they cannot be read."
             raise errors.Unavailable(text, reason="no_key") from None
 
