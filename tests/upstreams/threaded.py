@@ -33,13 +33,25 @@ class OnThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
 
     async def _open(self) -> None:
         raise NotImplementedError
+
+    async def _close(self) -> None:
+        """Nothing is left open: neither what nobody reads to its end, nor what came while it was closing."""
+        server = self._runner.server
+        assert server is not None
+        transports = [each.transport for each in server.connections]
+        await self._runner.cleanup()
+        for transport in (*transports, *(each.transport for each in server.connections)):
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)  # the loop ends them at its next turn
+        await asyncio.sleep(0)
 
 
 class Threaded(OnThread):
