@@ -18,6 +18,7 @@ from gateway.config.guardrails import Guardrail
 from gateway.config.problems import Problem
 from gateway.config.routing import DeploymentKeys, RoutingKeys
 from gateway.config.shapes import Unfit
+from gateway.keys.periods import duration
 from providers.base.settings import VendorSettings
 
 MP3_BITRATES = tuple(1000 * rate for rate in (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160))
@@ -71,15 +72,12 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w|mo)", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
-
-
 def _duration(text: Any) -> float:
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise Unfit("must be a number with a unit", "such as 24h, 30d, 2w or 6mo")
-    return float(int(match[1]) * _SECONDS[match[2]])
+    try:
+        length, unit = duration(text)
+    except (ValueError, TypeError):
+        raise Unfit("must be a number with a unit", "such as 24h, 30d, 2w or 6mo") from None
+    return float(length if unit == "s" else length * 30 * 86_400)
 
 
 def _header(name: str) -> str:
