@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO, get_args
 
+from gateway.keys.periods import duration
 from gateway.ledger.row import Amounts, By, Filter
 from gateway.ledger.store import sums
 
 BY: tuple[str, ...] = get_args(By)
-
-_AGE = re.compile(r"([1-9]\d{0,5})([hdw])", re.ASCII)
-_SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class SpendingError(Exception):
@@ -86,8 +83,9 @@ def _safe(value: object) -> object:
 
 
 def _moment(since: str) -> float:
-    if (match := _AGE.fullmatch(since)) is not None:
-        return time.time() - int(match[1]) * _SECONDS[match[2]]
+    with suppress(ValueError):
+        length, unit = duration(since)
+        return time.time() - (length if unit == "s" else length * 30 * 86_400)
     try:
         return datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
     except ValueError:
