@@ -27,6 +27,11 @@ _STATUS = {
 }
 
 
+# Of models with these names OpenAI answers the pictures themselves, and knows no `response_format`: clients that know
+# the name send none, and look for nothing else.
+_ALWAYS_BYTES = ("gpt-image", "chatgpt-image")
+
+
 class ImageBody(BaseModel):
     """The JSON body. Fields that are not listed go to the provider, which refuses what it cannot honour."""
 
@@ -36,7 +41,9 @@ class ImageBody(BaseModel):
     prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
     n: Annotated[int, Field(strict=True, ge=1, le=10)] | None = Field(None, description="Default: 1.")
     size: Annotated[str, Field(strict=True, pattern=r"^(auto|\d{1,5}x\d{1,5})$")] | None = None
-    response_format: Literal["url", "b64_json"] | None = Field(None, description="Default: url.")
+    response_format: Literal["url", "b64_json"] | None = Field(
+        None, description="Default: url; for models named gpt-image… or chatgpt-image…: b64_json."
+    )
     output_format: Literal["png", "jpeg", "webp"] | None = None
     stream: Annotated[bool, Field(strict=True)] | None = None
     guardrails: Guardrails = None
@@ -46,6 +53,13 @@ class ImageBody(BaseModel):
         """The same in the contract's words."""
         extra = {name: value for name, value in passed_on(self.model_extra).items() if value is not None}
         return ImageRequest(self.prompt, None if self.size == "auto" else self.size, self.output_format, (), extra)
+
+    @property
+    def wants_bytes(self) -> bool:
+        """Whether the pictures themselves are answered, in base64, rather than their addresses."""
+        if self.response_format is None:
+            return self.model.rpartition("/")[2].startswith(_ALWAYS_BYTES)
+        return self.response_format == "b64_json"
 
 
 class EditBody(ImageBody):

@@ -87,7 +87,7 @@ class ImageRoutes:
         await send_json(call.send, 200, answer, served_headers(pictures.served))
 
     async def _item(self, call: Call, service: ImageService, blob: Blob, body: ImageBody) -> dict[str, str]:
-        if body.response_format == "b64_json":
+        if body.wants_bytes:
             return {"b64_json": await service.base64(blob)}
         host = (call.header(b"host") or b"localhost").decode("latin-1")
         return {"url": self._links().make(blob, call.scope["scheme"], host)}

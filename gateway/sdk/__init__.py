@@ -155,8 +155,8 @@ def image_generation(
     size: str | None = None,
     **options: Any,
 ) -> ImageResponse:
-    """Draw. ``data[0].url`` is the address of a file in the data folder; with ``response_format="b64_json"`` there is
-    ``data[0].b64_json`` instead.
+    """Draw. ``data[0].url`` is the address of a file in the data folder; with ``response_format="b64_json"``, and where
+    none is given to a model named ``gpt-image…``, there is ``data[0].b64_json`` instead.
     """
     fields = {"n": n, "quality": quality, "response_format": response_format, "size": size}
     return _LOOP.run(_asked(ImageResponse, "images", prompt, model, {**fields, **options}))

@@ -168,7 +168,7 @@ async def images(prompt: object, model: object, options: Mapping[str, Any]) -> I
             raise InvalidRequest("stream must be false here: the pictures come all at once.", param="stream")
         submission = await services.images.submit(call.group, body.request(), body.n or 1, call.caller)
         pictures = await services.images.finish(submission, body.output_format)
-        if body.response_format == "b64_json":
+        if body.wants_bytes:
             data = [ImageObject(b64_json=await services.images.base64(blob)) for blob in pictures.blobs]
         else:
             folder = await HOUSE.folder()

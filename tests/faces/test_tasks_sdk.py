@@ -20,6 +20,7 @@ from tests.serving import Running, config_of, serving
 CONFIG = """
 model_list:
   - {{model_name: picture, params: {{model: sandbox/image, seconds: 0.05, poll_interval: 0.02}}}}
+  - {{model_name: gpt-image-1, params: {{model: sandbox/image, seconds: 0.05, poll_interval: 0.02}}}}
   - {{model_name: film, params: {{model: sandbox/video, seconds: 0.1, poll_interval: 0.02}}}}
   - {{model_name: long-film, params: {{model: sandbox/video, seconds: 600, poll_interval: 0.05}}}}
   - {{model_name: bad-picture, params: {{model: sandbox/image-fails, seconds: 0.02, poll_interval: 0.02}}}}
@@ -60,6 +61,16 @@ def test_a_picture_as_bytes(client: openai.OpenAI) -> None:
     made = client.images.generate(model="picture", prompt=PROMPT, size="640x480", response_format="b64_json")
     assert picture(base64.b64decode(made.data[0].b64_json))[:2] == (640, 480)
     assert made.created > 1_700_000_000
+
+
+def test_openais_own_names_answer_bytes_as_openai_does(client: openai.OpenAI) -> None:
+    asked = {"model": "gpt-image-1", "prompt": PROMPT, "size": "64x48"}
+    made = client.images.generate(**asked).data[0]
+    assert (made.url, picture(base64.b64decode(made.b64_json))[:2]) == (None, (64, 48))
+    edited = client.images.edit(image=base64.b64decode(made.b64_json), **asked).data[0]
+    assert (edited.url, picture(base64.b64decode(edited.b64_json))[:2]) == (None, (64, 48))
+    addressed = client.images.generate(response_format="url", **asked).data[0]
+    assert (addressed.url[:4], addressed.b64_json) == ("http", None)
 
 
 def test_pictures_as_addresses_that_need_no_key(client: openai.OpenAI) -> None:
