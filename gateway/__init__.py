@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.sdk import (
+        aimage_edit as aimage_edit,
+    )
+    from gateway.sdk import (
         aimage_generation as aimage_generation,
     )
     from gateway.sdk import (
@@ -22,7 +25,16 @@ if TYPE_CHECKING:
         avideo_content as avideo_content,
     )
     from gateway.sdk import (
+        avideo_delete as avideo_delete,
+    )
+    from gateway.sdk import (
         avideo_generation as avideo_generation,
+    )
+    from gateway.sdk import (
+        avideo_list as avideo_list,
+    )
+    from gateway.sdk import (
+        avideo_remix as avideo_remix,
     )
     from gateway.sdk import (
         avideo_status as avideo_status,
@@ -32,6 +44,9 @@ if TYPE_CHECKING:
     )
     from gateway.sdk import (
         configure as configure,
+    )
+    from gateway.sdk import (
+        image_edit as image_edit,
     )
     from gateway.sdk import (
         image_generation as image_generation,
@@ -46,7 +61,16 @@ if TYPE_CHECKING:
         video_content as video_content,
     )
     from gateway.sdk import (
+        video_delete as video_delete,
+    )
+    from gateway.sdk import (
         video_generation as video_generation,
+    )
+    from gateway.sdk import (
+        video_list as video_list,
+    )
+    from gateway.sdk import (
+        video_remix as video_remix,
     )
     from gateway.sdk import (
         video_status as video_status,
@@ -55,8 +79,9 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = frozenset(
     """
-    speech aspeech image_generation aimage_generation video_generation avideo_generation video_status avideo_status
-    video_content avideo_content transcription atranscription completion_cost configure
+    speech aspeech image_generation aimage_generation image_edit aimage_edit video_generation avideo_generation
+    video_status avideo_status video_content avideo_content video_list avideo_list video_remix avideo_remix
+    video_delete avideo_delete transcription atranscription completion_cost configure
     """.split()
 )
 

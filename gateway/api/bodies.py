@@ -110,6 +110,15 @@ class VideoBody(BaseModel):
         )
 
 
+class RemixBody(BaseModel):
+    """The fields of a remix, and there are no others."""
+
+    model_config = ConfigDict(extra="forbid", title="CreateVideoRemixRequest")
+
+    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
+    guardrails: Guardrails = None
+
+
 def video_object(job: Job) -> dict[str, Any]:
     """OpenAI's Video object. Every field holds for the life of the job."""
     request = job.request

@@ -8,11 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 
 from engines.media import MIME
-from gateway.api.bodies import EditBody, ImageBody, TranscriptionBody, VideoBody
+from gateway.api.bodies import EditBody, ImageBody, RemixBody, TranscriptionBody, VideoBody
 from gateway.api.errors import ErrorResponse
 from gateway.api.fastlane import FastRoute
 from gateway.api.speech import SpeechBody
-from gateway.api.videos import RemixBody
 
 _REFERENCE = "#/components/schemas/{model}"
 _KEY = {"Key": {"type": "http", "scheme": "bearer"}}

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from gateway.api.auth import KeyCheck
-from gateway.api.bodies import VideoBody, video_object
-from gateway.api.caller import Guardrails, caller
+from gateway.api.bodies import RemixBody, VideoBody, video_object
+from gateway.api.caller import caller
 from gateway.api.catalog import RequireKey
 from gateway.api.forms import read_fields
 from gateway.api.http import Call, send_json
@@ -24,15 +24,6 @@ from gateway.services.videos import Variant, VideoService, unsupported
 
 POLL_AFTER_MS = 2000
 """How long OpenAI's SDKs are told to wait between two looks."""
-
-
-class RemixBody(BaseModel):
-    """The fields of a remix, and there are no others."""
-
-    model_config = ConfigDict(extra="forbid", title="CreateVideoRemixRequest")
-
-    prompt: Annotated[str, Field(strict=True, min_length=1, max_length=32_000)]
-    guardrails: Guardrails = None
 
 
 class _SourceBody(BaseModel):

@@ -17,8 +17,8 @@ from gateway.sdk.answers import (
     Answer,
     ImageObject,
     ImageResponse,
-    SpeechResponse,
     TranscriptionResponse,
+    VideoDeleted,
     VideoObject,
 )
 from gateway.sdk.errors import (
@@ -37,6 +37,7 @@ from gateway.sdk.errors import (
     UnsupportedParamsError,
 )
 from gateway.sdk.loop import Background
+from gateway.sdk.sounds import SpeechResponse, SpeechStream
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -58,24 +59,34 @@ __all__ = [
     "RateLimitError",
     "ServiceUnavailableError",
     "SpeechResponse",
+    "SpeechStream",
     "Timeout",
     "TranscriptionResponse",
     "UnsupportedParamsError",
+    "VideoDeleted",
     "VideoObject",
+    "aimage_edit",
     "aimage_generation",
     "aspeech",
     "atranscription",
     "avideo_content",
+    "avideo_delete",
     "avideo_generation",
+    "avideo_list",
+    "avideo_remix",
     "avideo_status",
     "close",
     "completion_cost",
     "configure",
+    "image_edit",
     "image_generation",
     "speech",
     "transcription",
     "video_content",
+    "video_delete",
     "video_generation",
+    "video_list",
+    "video_remix",
     "video_status",
 ]
 
@@ -124,13 +135,15 @@ def speech(
     api_base: str | None = None,
     **options: Any,
 ) -> SpeechResponse:
-    """Speak a text; the sound comes whole, as mp3 unless ``response_format`` names another one of the six.
+    """Speak a text, as mp3 unless ``response_format`` names another one of the six.
 
+    The sound comes whole; with ``stream=True`` it is a ``SpeechStream``, whose ``iter_bytes`` begins with the first
+    bytes that are made. Use it as a context (``with speech(…, stream=True) as sound``), or read it to its end.
     Also ``speed``, ``instructions``, ``timeout``, ``max_retries``, ``fallbacks`` and the vendor's own options. Without
     a ``voice``, and a config that has one, ``alloy`` speaks.
     """
     account = {"api_key": api_key, "api_base": api_base}
-    return _LOOP.run(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}))
+    return _LOOP.run(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}, _LOOP))
 
 
 async def aspeech(
@@ -143,7 +156,7 @@ async def aspeech(
 ) -> SpeechResponse:
     """As ``speech``, awaited."""
     account = {"api_key": api_key, "api_base": api_base}
-    return await _LOOP.hop(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}))
+    return await _LOOP.hop(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}, _LOOP))
 
 
 def image_generation(
@@ -174,6 +187,36 @@ async def aimage_generation(
     """As ``image_generation``, awaited."""
     fields = {"n": n, "quality": quality, "response_format": response_format, "size": size}
     return await _LOOP.hop(_asked(ImageResponse, "images", prompt, model, {**fields, **options}))
+
+
+def image_edit(
+    image: Any,
+    prompt: str,
+    model: str | None = None,
+    mask: Any = None,
+    n: int | None = None,
+    quality: str | None = None,
+    **options: Any,
+) -> ImageResponse:
+    """Draw from a picture, or a list of up to 16: addresses, paths, files or their bytes. Also what
+    ``image_generation`` takes; ``mask`` is a png whose transparent parts say where the first picture is to be changed.
+    """
+    fields = {"mask": mask, "n": n, "quality": quality}
+    return _LOOP.run(_asked(ImageResponse, "edit", image, prompt, model, {**fields, **options}))
+
+
+async def aimage_edit(
+    image: Any,
+    prompt: str,
+    model: str | None = None,
+    mask: Any = None,
+    n: int | None = None,
+    quality: str | None = None,
+    **options: Any,
+) -> ImageResponse:
+    """As ``image_edit``, awaited."""
+    fields = {"mask": mask, "n": n, "quality": quality}
+    return await _LOOP.hop(_asked(ImageResponse, "edit", image, prompt, model, {**fields, **options}))
 
 
 def video_generation(
@@ -225,6 +268,45 @@ async def avideo_content(video_id: str, variant: str | None = None, **options: A
     return await _LOOP.hop(_asked(bytes, "video_content", video_id, variant, options))
 
 
+def video_list(
+    after: str | None = None, limit: int | None = None, order: str | None = None, **options: Any
+) -> list[VideoObject]:
+    """The films of the data folder as they were last seen, the newest first (``order="asc"``: the oldest).
+
+    At most ``limit`` (20; up to 100), from behind the film ``after``; of one vendor with ``custom_llm_provider``.
+    """
+    page = (after, 20 if limit is None else limit, order or "desc")
+    return _LOOP.run(_asked(list, "video_list", *page, options))
+
+
+async def avideo_list(
+    after: str | None = None, limit: int | None = None, order: str | None = None, **options: Any
+) -> list[VideoObject]:
+    """As ``video_list``, awaited."""
+    page = (after, 20 if limit is None else limit, order or "desc")
+    return await _LOOP.hop(_asked(list, "video_list", *page, options))
+
+
+def video_remix(video_id: str, prompt: str, **options: Any) -> VideoObject:
+    """Begin a finished film again with another prompt, by the model that made it, where that one can."""
+    return _LOOP.run(_asked(VideoObject, "video_remix", video_id, prompt, options))
+
+
+async def avideo_remix(video_id: str, prompt: str, **options: Any) -> VideoObject:
+    """As ``video_remix``, awaited."""
+    return await _LOOP.hop(_asked(VideoObject, "video_remix", video_id, prompt, options))
+
+
+def video_delete(video_id: str, **options: Any) -> VideoDeleted:
+    """Forget a film; one that is still made is cancelled at its vendor first."""
+    return _LOOP.run(_asked(VideoDeleted, "video_delete", video_id, options))
+
+
+async def avideo_delete(video_id: str, **options: Any) -> VideoDeleted:
+    """As ``video_delete``, awaited."""
+    return await _LOOP.hop(_asked(VideoDeleted, "video_delete", video_id, options))
+
+
 def transcription(model: str, file: Any, **options: Any) -> TranscriptionResponse:
     """Write down what is said in a file: a path, an open file, its bytes, or ``(name, bytes)``."""
     return _LOOP.run(_asked(TranscriptionResponse, "transcription", model, file, options))
@@ -235,21 +317,42 @@ async def atranscription(model: str, file: Any, **options: Any) -> Transcription
     return await _LOOP.hop(_asked(TranscriptionResponse, "transcription", model, file, options))
 
 
-def completion_cost(completion_response: Answer | SpeechResponse | None = None, **options: Any) -> float:
+def completion_cost(
+    completion_response: Answer | SpeechResponse | None = None,
+    model: str | None = None,
+    prompt: str = "",
+    **options: Any,
+) -> float:
     """What a call has cost, in US dollars; of a film that is not finished, what it will.
 
-    Raises ``BadRequestError`` without an answer of these functions, and where nobody knows the price.
+    Without an answer: what a call of ``model`` would cost, with nobody asked. ``prompt`` is the text to speak, and
+    ``call_type`` says what is made where the model makes several things; ``n``, ``size``, ``quality``, ``seconds``
+    and prices as with the call itself. Raises ``BadRequestError`` where that is not known.
     """
+    if completion_response is None and model is not None:
+        return _LOOP.run(_asked(float, "cost", model, prompt, options))
     if not isinstance(completion_response, Answer | SpeechResponse):
         raise BadRequestError(
-            "completion_response must be what a function of gateway.sdk has returned.", param="completion_response"
+            "completion_response must be what a function of gateway.sdk has returned; or leave it out and give a "
+            "model.",
+            param="completion_response",
         )
-    if given := [name for name, value in options.items() if value is not None]:
+    # LiteLLM is told these again; the answer knows them.
+    known = ("call_type", "custom_llm_provider")
+    if given := [name for name, value in options.items() if value is not None and name not in known]:
         raise BadRequestError(f"'{given[0]}' is not known here: the answer knows its own cost.", param=given[0])
     cost = completion_response._hidden_params.get("response_cost")
     if cost is None:
-        raise BadRequestError(
-            "The cost of this call is not known. Where nobody knows the price of a model, give one with the call, such "
-            "as input_cost_per_character, output_cost_per_image or output_cost_per_video_per_second."
-        )
+        raise BadRequestError(_UNREAD if _unread(completion_response) else _UNPRICED)
     return float(cost)
+
+
+_UNREAD = "What a stream costs is known when it has been read to its end."
+_UNPRICED = (
+    "The cost of this call is not known. Where nobody knows the price of a model, give one with the call, such as "
+    "input_cost_per_character, output_cost_per_image or output_cost_per_video_per_second."
+)
+
+
+def _unread(answer: Answer | SpeechResponse) -> bool:
+    return isinstance(answer, SpeechStream) and not answer.is_closed

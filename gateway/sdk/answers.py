@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 
@@ -42,48 +39,6 @@ class Answer:
     def model_dump_json(self) -> str:
         """The fields as JSON."""
         return json.dumps(self.model_dump(), ensure_ascii=False)
-
-
-@dataclass
-class SpeechResponse:
-    """A sound, whole. ``content_type`` is that of ``content``; ``usage`` as OpenAI counts, where it is known."""
-
-    content: bytes = field(repr=False)
-    content_type: str
-    usage: dict[str, int] | None = None
-    _hidden_params: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The type and the length, as the server would send them."""
-        return {"content-type": self.content_type, "content-length": str(len(self.content))}
-
-    def read(self) -> bytes:
-        """All of it."""
-        return self.content
-
-    async def aread(self) -> bytes:
-        """All of it."""
-        return self.content
-
-    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """In pieces of ``chunk_size`` bytes."""
-        size = chunk_size or len(self.content) or 1
-        for start in range(0, len(self.content), size):
-            yield self.content[start : start + size]
-
-    async def aiter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        """In pieces of ``chunk_size`` bytes."""
-        for piece in self.iter_bytes(chunk_size):
-            yield piece
-
-    def stream_to_file(self, file: str | PathLike[str], *, chunk_size: int | None = None) -> None:  # noqa: ARG002
-        """Write it to a file; ``chunk_size`` changes nothing, since the sound is whole."""
-        Path(file).write_bytes(self.content)
-
-    def write_to_file(self, file: str | PathLike[str]) -> None:
-        """Write it to a file."""
-        self.stream_to_file(file)
 
 
 @dataclass
@@ -130,6 +85,15 @@ class VideoObject(Answer):
     remixed_from_video_id: str | None = None
     error: dict[str, str] | None = None
     usage: dict[str, float] | None = None
+
+
+@dataclass
+class VideoDeleted(Answer):
+    """A film that is forgotten."""
+
+    id: str
+    object: str = "video.deleted"
+    deleted: bool = True
 
 
 @dataclass

@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.build import Services, open_services
 from gateway.config import Config, load_config, parse_config
 from gateway.data import DataFolder, data_folder
 from gateway.errors import InvalidRequest, UnknownModel
-from gateway.jobs.job import TERMINAL, Job
+from gateway.jobs.job import Job
 from gateway.ledger.cost import NAMES as PRICES
 from providers.base import registry
 from providers.base.errors import Unavailable
@@ -57,9 +57,16 @@ def shown(text: str) -> str:
     return re.sub(rf"(/[^\s{_MARK}']+){_MARK}[0-9a-f]{{8}}\b", r"\1", text)
 
 
+class Closing(Protocol):
+    """What is closed before the services are; it takes itself out of ``House.open``."""
+
+    async def aclose(self) -> None:
+        """Stop. Twice is harmless."""
+
+
 class House:
     """Everything happens on one loop. Films are kept in the data folder, which one process has at a time; the rest in a
-    folder of this process's own, which is removed with it."""
+    folder of this process's own, which is removed with it. ``open`` is what callers still read."""
 
     def __init__(self) -> None:
         self._config: Config | None = None
@@ -69,6 +76,7 @@ class House:
         self._known: dict[Hashable, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._left: list[AsyncExitStack] = []
+        self.open: set[Closing] = set()
 
     async def use(self, path: str | os.PathLike[str] | None) -> None:
         """Take a config; ``None``: what the environment says. What is open is closed. Raises ``ConfigError``."""
@@ -79,6 +87,8 @@ class House:
     async def close(self) -> None:
         """Close what is open."""
         self._arrive()
+        for each in [*self.open]:
+            await each.aclose()
         async with self._lock:
             self._opened.clear()
             self._known.clear()
@@ -111,7 +121,7 @@ class House:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._left.append(self._stack)
-            self._opened, self._known = {}, {}
+            self._opened, self._known, self.open = {}, {}, set()
             self._loop, self._stack, self._lock = loop, AsyncExitStack(), asyncio.Lock()
 
     async def model(self, services: Services, model: str, account: Mapping[str, Any]) -> str:
@@ -137,9 +147,7 @@ class House:
             return self._known[called]
 
     async def attend(self, services: Services, job: Job, account: Mapping[str, Any]) -> None:
-        """See that an unfinished film of another process is looked at. Raises ``Unavailable``, ``InvalidRequest``."""
-        if job.state in TERMINAL:
-            return
+        """See that the model of a film of another process is here. Raises ``Unavailable``, ``InvalidRequest``."""
         called: Hashable = (id(services), job.model, json.dumps(account, sort_keys=True, default=str))
         async with self._lock:
             found = _standing(services, job.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures.thread  # noqa: F401 - before ``_at_exit``, or its threads would end first
+import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -30,6 +31,7 @@ class Background:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
+        self._posted: set[asyncio.Task[None]] = set()
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """What ``call`` returns or raises; blocks. Interrupted, it cancels the call."""
@@ -47,6 +49,23 @@ class Background:
     async def hop(self, call: Coroutine[Any, Any, T]) -> T:
         """The same, awaited on the caller's loop; who is cancelled cancels the call."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._running()))
+
+    def post(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin ``call``, and wait for nothing; once the loop has ended there is nothing to do.
+
+        No lock is taken: a finalizer may ask for this, in the middle of anything.
+        """
+        loop = self._loop
+        if loop is None or self._pid != os.getpid():
+            return
+
+        def begin() -> None:
+            task = loop.create_task(call())
+            self._posted.add(task)
+            task.add_done_callback(self._posted.discard)
+
+        with contextlib.suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(begin)
 
     def close(self) -> None:
         """Close what is open and end the thread; the next call begins anew. Twice is harmless."""

@@ -53,6 +53,16 @@ async def found(store: JobStore, video: str, owner: str) -> Job:
     return job
 
 
+async def listed(
+    store: JobStore, owner: str, after: str | None, limit: int, *, newest_first: bool
+) -> tuple[list[Job], bool]:
+    """Some of the owner's videos, and whether there are more behind them. Raises ``InvalidRequest``."""
+    try:
+        return await store.list(owner, "video", after, limit, newest_first)
+    except UnknownJob:
+        raise InvalidRequest(f"No video '{(after or '')[:200]}' was found.", param="after") from None
+
+
 def completed(job: Job) -> None:
     """Raise ``InvalidRequest`` for a film that is not there yet, or never will be."""
     if job.fault is not None:
@@ -105,11 +115,8 @@ class VideoService:
         return await found(self._tasks.store, video, owner)
 
     async def page(self, owner: str, after: str | None, limit: int, *, newest_first: bool) -> tuple[list[Job], bool]:
-        """Some of the owner's videos, and whether there are more behind them. Raises ``InvalidRequest``."""
-        try:
-            return await self._tasks.store.list(owner, "video", after, limit, newest_first)
-        except UnknownJob:
-            raise InvalidRequest(f"No video '{(after or '')[:200]}' was found.", param="after") from None
+        """As ``listed``."""
+        return await listed(self._tasks.store, owner, after, limit, newest_first=newest_first)
 
     async def content(self, video: str, owner: str, variant: Variant = "video") -> Blob:
         """The finished film, a picture of it (webp), or a sheet of pictures (jpeg).
