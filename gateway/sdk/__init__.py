@@ -37,7 +37,7 @@ from gateway.sdk.errors import (
     UnsupportedParamsError,
 )
 from gateway.sdk.loop import Background
-from gateway.sdk.sounds import SpeechResponse, SpeechStream
+from gateway.sdk.sounds import Source, SpeechResponse, SpeechStream
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -143,7 +143,7 @@ def speech(
     a ``voice``, and a config that has one, ``alloy`` speaks.
     """
     account = {"api_key": api_key, "api_base": api_base}
-    return _LOOP.run(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}, _LOOP))
+    return _heard(_LOOP.run(_asked(object, "speech", model, input, voice, {**account, **options})))
 
 
 async def aspeech(
@@ -156,7 +156,15 @@ async def aspeech(
 ) -> SpeechResponse:
     """As ``speech``, awaited."""
     account = {"api_key": api_key, "api_base": api_base}
-    return await _LOOP.hop(_asked(SpeechResponse, "speech", model, input, voice, {**account, **options}, _LOOP))
+    return _heard(await _LOOP.hop(_asked(object, "speech", model, input, voice, {**account, **options})))
+
+
+def _heard(made: object) -> SpeechResponse:
+    """A stream is made here, where nothing but its reader holds it: who forgets it ends it."""
+    if isinstance(made, Source):
+        return SpeechStream(made, _LOOP)
+    assert isinstance(made, SpeechResponse)
+    return made
 
 
 def image_generation(

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from gateway.sdk.loop import Background
 
@@ -160,9 +160,14 @@ class SpeechResponse:
         await self.aclose()
 
 
+@runtime_checkable
 class Source(Protocol):
-    """A sound that is being made, on the loop of the process. ``hidden`` and ``usage`` are filled in by its end."""
+    """A sound that is being made, on the loop of the process. ``hidden`` and ``usage`` are filled in by its end.
 
+    ``over``: nothing is made any more.
+    """
+
+    headers: dict[str, str]
     hidden: dict[str, Any]
     usage: dict[str, int] | None
     over: bool
@@ -181,8 +186,8 @@ class SpeechStream(SpeechResponse):
     it, by ``with``, ``async with``, ``close`` or ``aclose``. ``usage`` and ``response_cost`` are known at the end.
     """
 
-    def __init__(self, source: Source, loop: Background, headers: Mapping[str, str]) -> None:
-        super().__init__(b"", headers, None, source.hidden)
+    def __init__(self, source: Source, loop: Background) -> None:
+        super().__init__(b"", source.headers, None, source.hidden)
         self._source = source
         self._loop = loop
         self._begun = False

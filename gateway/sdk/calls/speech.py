@@ -11,8 +11,7 @@ from gateway.api.speech import SpeechBody
 from gateway.errors import InvalidRequest
 from gateway.ledger.row import cost_by_now
 from gateway.sdk.calls.call import HOUSE, Call, told, whole
-from gateway.sdk.loop import Background
-from gateway.sdk.sounds import SpeechResponse, SpeechStream
+from gateway.sdk.sounds import SpeechResponse
 from gateway.services.speech import Speech, tokens
 from providers.base.contract import Usage
 
@@ -21,10 +20,8 @@ _SSE = "stream_format must be 'audio' here; with stream=True the sound comes as 
 _BROKEN = "The sound was closed, or broke off, before its end."
 
 
-async def speech(
-    model: object, text: object, voice: object, options: Mapping[str, Any], loop: Background
-) -> SpeechResponse:
-    """``gateway.sdk.speech``; ``loop`` is this one, for who reads a stream."""
+async def speech(model: object, text: object, voice: object, options: Mapping[str, Any]) -> SpeechResponse | Sound:
+    """``gateway.sdk.speech``."""
     with told(model):
         call = Call("speech", model, options)
         services = await call.opened()
@@ -38,8 +35,7 @@ async def speech(
             raise InvalidRequest(_SSE, param="stream_format")
         made = await services.speech.speak(call.group, body.request(), call.caller)
         if stream:
-            sound = Sound(made, call)
-            return SpeechStream(sound, loop, _headers(made.spec, sound.hidden))
+            return Sound(made, call)
         content = await whole(made.chunks)
         hidden = call.hidden(made.served, cost_by_now(call.caller.record))
         return SpeechResponse(content, _headers(made.spec, hidden), _counted(made.usage), hidden)
@@ -61,6 +57,7 @@ class Sound:
 
     def __init__(self, made: Speech, call: Call) -> None:
         self.hidden = call.hidden(made.served, None)
+        self.headers = _headers(made.spec, self.hidden)
         self.usage: dict[str, int] | None = None
         self._made = made
         self._call = call
