@@ -44,7 +44,7 @@ def split(model: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     if vendor in registry.names():
         known = registry.load(vendor).models
         facts = known.get(name) or known.get("*")
-        names |= set() if facts is None else facts.settings.model_fields.keys()
+        names |= set() if facts is None else facts.settings.model_fields.keys() - {"seconds"}  # that is OpenAI's word
     given = {name: value for name, value in options.items() if value is not None}
     if base := given.pop("base_url", None):
         given.setdefault("api_base", base)

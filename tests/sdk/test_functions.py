@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import io
 import urllib.request
 from collections.abc import Callable
@@ -16,13 +17,15 @@ from PIL import Image
 from providers.scripted import Stream
 
 import gateway
+from engines.codec import wav_header
 from gateway import sdk
-from tests.sound import hear
+from tests.sound import hear, tone
 from tests.upstreams.gemini import Gemini
 from tests.upstreams.openai import OpenAI
 from tests.upstreams.runway import UNAUTHORIZED, Runway, fails
 
 Call = Callable[..., Any]
+SAID = wav_header(size=4800) + tone(0.1)
 
 
 def script(name: str, *given: Any, **named: Any) -> Any:
@@ -219,6 +222,96 @@ def test_what_goes_wrong_has_the_names_that_people_catch(runway: Runway) -> None
     assert str(caught.value) == "The model 'local/espeak' does not make images."
     with pytest.raises(sdk.BadRequestError, match="completion_response"):
         gateway.completion_cost()
+
+
+@ways
+def test_a_picture_is_changed(call: Call, tmp_path: Path) -> None:
+    picture, mask = tmp_path / "lake.png", io.BytesIO()
+    Image.new("RGB", (64, 64), "green").save(picture)
+    Image.new("RGBA", (64, 64)).save(mask, "png")
+    with OpenAI() as openai, picture.open("rb") as file:
+        account = {"model": "openai/gpt-image-2", "api_key": openai.key, "api_base": openai.base}
+        answer = call("image_edit", file, "A boat", mask=mask.getvalue(), size="1024x1024", **account)
+        several = call("image_edit", image=[picture, str(picture), picture.read_bytes()], prompt="A boat", **account)
+        sent = [*openai.requests]
+        with pytest.raises(sdk.BadRequestError) as caught:
+            call("image_edit", tmp_path / "no.png", "A boat", **account)
+        assert "no.png cannot be read" in str(caught.value)
+        for wrong, param in (({"image": [b"GIF89a"]}, "image"), ({"image": []}, "image"), ({"mask": b"x"}, "mask")):
+            with pytest.raises(sdk.BadRequestError) as caught:
+                call("image_edit", **{"image": picture, "prompt": "A boat", **wrong, **account})
+            assert caught.value.param == param
+    assert [(asked.body.get("size"), sum(map(len, asked.files.values()))) for asked in sent] == [
+        ("1024x1024", 2),
+        (None, 3),
+    ]
+    with urllib.request.urlopen(answer.data[0].url) as made:
+        assert Image.open(made).format == "PNG"
+    assert gateway.completion_cost(several) > 0
+    assert several._hidden_params["custom_llm_provider"] == "openai"
+
+
+def test_an_answer_of_speech_is_its_own_http_answer(tmp_path: Path) -> None:
+    answer = gateway.speech("local/espeak", "Hello there.", response_format="wav")
+    http = answer.response
+    assert (http.status_code, http.is_success, http.raise_for_status().content) == (200, True, answer.content)
+    assert http.headers["Content-Type"] == answer.content_type == "audio/wav"
+    assert http.headers["content-length"] == str(len(answer.content))
+    assert http.headers["x-media-gateway-model"] == "local/espeak"
+    assert http.headers.get("x-request-id") is None
+    assert http.text.startswith("RIFF")
+    with pytest.raises(ValueError):  # noqa: PT011
+        http.json()
+    for name in ("write_to_file", "stream_to_file", "astream_to_file"):
+        done = getattr(answer, name)(tmp_path / name)
+        if done is not None:
+            asyncio.run(done)
+        assert (tmp_path / name).read_bytes() == answer.content
+    assert b"".join(answer.iter_raw(7)) == asyncio.run(http.aread()) == answer.content
+    pcm = gateway.speech("local/espeak", "Hello there.", response_format="pcm").headers
+    assert (pcm["content-type"], pcm["X-Sample-Rate"]) == ("audio/pcm; rate=24000; channels=1", "24000")
+
+
+async def test_every_function_that_waits_works_where_a_loop_runs(runway: Runway, tmp_path: Path) -> None:
+    """A notebook: each of them in one process, one after another, and then all of them again on threads of a loop."""
+    picture, config = tmp_path / "lake.png", tmp_path / "config.yaml"
+    Image.new("RGB", (64, 64), "green").save(picture)
+    config.write_text("model_list: [{model_name: robot, litellm_params: {model: local/espeak}}]")
+
+    def film() -> str:
+        made = gateway.video_generation("A lake", "scripted/errand")
+        while gateway.video_status(made.id).status != "completed":
+            pass
+        return made.id
+
+    with OpenAI() as openai:
+        whisper = {"api_key": openai.key, "api_base": openai.base}
+        cells: dict[str, Callable[[], Any]] = {
+            "speech": lambda: gateway.speech("local/espeak", "Hello.", stream=True).content,
+            "image_generation": lambda: gateway.image_generation("A lake", "scripted/painter"),
+            "image_edit": lambda: gateway.image_edit(picture, "A boat", "scripted/painter"),
+            "video_generation": lambda: gateway.video_generation("A lake", "scripted/errand"),
+            "video_status": lambda: gateway.video_status(film()),
+            "video_content": lambda: gateway.video_content(film()),
+            "video_list": gateway.video_list,
+            "video_remix": lambda: gateway.video_remix(film(), "A sea"),
+            "video_delete": lambda: gateway.video_delete(film()),
+            "transcription": lambda: gateway.transcription("openai/whisper-1", ("a.wav", SAID), **whisper),
+            "completion_cost": lambda: gateway.completion_cost(model="openai/tts-1", prompt="Hello."),
+            "configure": lambda: gateway.configure(config) is None and gateway.speech("robot", "Hello.", "alloy"),
+            "close": lambda: sdk.close() is None,
+        }
+        functions = {name: getattr(sdk, name) for name in sdk.__all__ if not isinstance(getattr(sdk, name), type)}
+        assert {name for name, each in functions.items() if not inspect.iscoroutinefunction(each)} == set(cells)
+        for name, each in functions.items():
+            if inspect.iscoroutinefunction(each):
+                waits = functions[name[1:]]
+                assert inspect.signature(each) == inspect.signature(waits)
+            assert name == "close" or getattr(gateway, name) is each
+        for name, cell in cells.items():
+            assert cell(), name
+        del cells["configure"], cells["close"]  # they would take what the others use
+        assert all(await asyncio.gather(*map(asyncio.to_thread, cells.values())))
 
 
 def test_keys_come_from_the_environment_at_each_call(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,13 @@ def test_importing_loads_next_to_nothing() -> None:
 
 
 def test_calling_loads_no_web_framework_and_leaves_nothing(tmp_path: Path) -> None:
+    """Not even a stream that nobody reads to its end."""
     program = """
 import json, sys
-from gateway import image_generation, speech
-speech("local/espeak", "Hello.")
+from gateway import completion_cost, image_generation, speech
+left = speech("local/espeak", "Hello. " * 400, stream=True, response_format="pcm").iter_bytes()
+next(left)
+completion_cost(model="local/espeak", prompt="Hello.")
 image_generation("A lake", "sandbox/image")
 print(json.dumps([name for name in ("fastapi", "starlette", "uvicorn") if name in sys.modules]))
 """

@@ -89,7 +89,7 @@ def test_nothing_is_made_ahead_of_who_reads() -> None:
             assert Stream.made <= place + 2
             if place == 20:
                 break
-        assert 20 <= Stream.made
+        assert Stream.made >= 20
     assert not Stream.live
     assert sound._hidden_params["additional_headers"]["x-media-gateway-model"] == "scripted/endless"
 

@@ -102,7 +102,7 @@ def _known(model: str, quote: Quoted) -> float:
         raise InvalidRequest(
             f"What this costs is not known before it is made: the price of '{model}' counts {' and '.join(lacking)}, "
             "which the call does not say.",
-            param="completion_response",
+            param={"video seconds": "seconds", "size": "size"}.get(lacking[0]),
         )
     raise InvalidRequest(
         f"Nobody knows what this costs at '{model}'. Give a price with the call, such as input_cost_per_character, "
