@@ -210,6 +210,8 @@ def test_what_goes_wrong_has_the_names_that_people_catch(runway: Runway) -> None
         ({"input": " "}, "input"),
         ({"model": "nobody/tts"}, "model"),
         ({"speed": 9}, "speed"),
+        ({"guardrails": ["nobody"]}, "guardrails"),
+        ({"cache": {"ttl": -1}}, "cache.ttl"),
         ({"api_base": "no address"}, "api_base"),
     ):
         error = speak(**more)
