@@ -233,7 +233,9 @@ def test_a_picture_is_changed(call: Call, tmp_path: Path) -> None:
     Image.new("RGBA", (64, 64)).save(mask, "png")
     with OpenAI() as openai, picture.open("rb") as file:
         account = {"model": "openai/gpt-image-2", "api_key": openai.key, "api_base": openai.base}
-        answer = call("image_edit", file, "A boat", mask=mask.getvalue(), size="1024x1024", **account)
+        answer = call(
+            "image_edit", file, "A boat", mask=mask.getvalue(), size="1024x1024", response_format="url", **account
+        )
         several = call("image_edit", image=[picture, str(picture), picture.read_bytes()], prompt="A boat", **account)
         sent = [*openai.requests]
         with pytest.raises(sdk.BadRequestError) as caught:
@@ -249,6 +251,7 @@ def test_a_picture_is_changed(call: Call, tmp_path: Path) -> None:
     ]
     with urllib.request.urlopen(answer.data[0].url) as made:
         assert Image.open(made).format == "PNG"
+    assert several.data[0].b64_json  # as OpenAI answers for models of that name
     assert gateway.completion_cost(several) > 0
     assert several._hidden_params["custom_llm_provider"] == "openai"
 
