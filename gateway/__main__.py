@@ -1,5 +1,5 @@
-"""The command line: ``media-gateway serve``, ``check``, ``models``, ``voices``, ``say``, ``pull``, ``keys``, ``spend``,
-``version``.
+"""The command line: ``media-gateway serve``, ``check``, ``migrate``, ``models``, ``voices``, ``say``, ``pull``,
+``keys``, ``spend``, ``version``.
 
 Exit codes: 0 done, 1 it failed (the message says why), 2 the command line itself is wrong.
 """
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.keys import keys
+from gateway.commands.migrate import migrate
 from gateway.commands.shared import ConfigOption, JsonOption, fail, load, print_rows, told
 from gateway.telemetry.logs import LogFormat, configure_logging
 from gateway.version import __version__
@@ -97,6 +98,9 @@ def check(
         ],
         as_json,
     )
+
+
+cli.command()(migrate)
 
 
 @cli.command()

@@ -172,7 +172,9 @@ def _policy(reading: Reading, place: Place, data: Any, ending: str) -> dict[str,
 def _other_strategy(reading: Reading, name: str, section: str) -> None:
     place = (section, "routing_strategy")
     if name in litellm_keys.STRATEGIES:
-        reading.report.warn(place, f"is not one of ours: {STRATEGIES[0]} is used instead", f"take one of {STRATEGIES}")
+        reading.report.warn(
+            place, f"is not one of ours: {STRATEGIES[0]} is used instead", f"take one of {', '.join(STRATEGIES)}"
+        )
         return
     near = did_you_mean(name, (*STRATEGIES, *litellm_keys.STRATEGIES))
     hint = near or listing("the strategies are", STRATEGIES)
