@@ -44,7 +44,7 @@ def migrate(
         if not force:
             fail(f"{copy} is there already: give another name with --output, or --force to overwrite it", 2)
     try:
-        migration = migrated(read(file), copy)
+        migration = migrated(read(file), file, copy)
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)

@@ -49,16 +49,21 @@ class Migration:
         return [each for each in self.findings if each.kind in kinds]
 
 
-def migrate(text: str, path: Path, *, env: Mapping[str, str] = os.environ, vendors: Vendors = registry) -> Migration:
-    """The copy of a config, which is to lie at ``path``. Raises ``ConfigError`` where ``text`` is no YAML mapping."""
+def migrate(
+    text: str, file: Path, copy: Path, *, env: Mapping[str, str] = os.environ, vendors: Vendors = registry
+) -> Migration:
+    """The config ``text`` of ``file``, of which a copy is to lie at ``copy``.
+
+    Raises ``ConfigError`` where it is no YAML mapping.
+    """
 
     def problems(text: str, known: Mapping[str, str] = env) -> tuple[Problem, ...]:
         try:
-            return parse_config(text, path, env=known, vendors=vendors).warnings
+            return parse_config(text, copy, env=known, vendors=vendors).warnings
         except ConfigError as error:
             return error.problems
 
-    source = parse(text, str(path))
+    source = parse(text, str(file))
     all_set = {**env, **stand_ins(source, env, lambda known: problems(text, known))}
 
     def survey() -> Survey:

@@ -106,9 +106,8 @@ class Survey:
 def _left(data: Any, part: Part, out: Collection[Part]) -> Any:
     """The data of ``part`` without those parts."""
     if isinstance(data, dict):
-        gone = {each.name for each in part.children if each in out}
-        inside = {each.name: each for each in part.children}
-        return {key: _left(value, inside[key], out) for key, value in data.items() if key not in gone}
+        counts = {each.name: each for each in reversed(part.children)}  # of a key that stands twice the first
+        return {key: _left(value, counts[key], out) for key, value in data.items() if counts[key] not in out}
     if isinstance(data, list):
         pairs = zip(data, part.children, strict=True)
         return [_left(value, each, out) for value, each in pairs if each not in out]

@@ -27,7 +27,8 @@ class Verdict:
 def judge(problem: Problem, part: Part, value: str) -> Verdict:
     """The verdict on a problem, and the part that it is about. ``value`` is what stands there."""
     message, error = problem.message, problem.severity == "error"
-    words = f"{message} ({problem.hint})" if problem.hint else message
+    # Lines have other numbers in the copy.
+    words = message if not problem.hint or " line " in problem.hint else f"{message} ({problem.hint})"
     names = [each.name for each in part.way[1:]]
     section = names[0] if names else ""
     if message == "known to LiteLLM, not acted on here":
