@@ -101,4 +101,6 @@ def _cut(text: str, part: Part) -> str:
     elif (comma := re.search(r",\s*$", before)) is not None:
         gone, before = comma[0] + gone, before[: comma.start()]
     ends = "".join(BREAK.findall(gone))
-    return (before.rstrip(" \t") if ends else before) + ends + after
+    if not ends:
+        return before + (" " if after.startswith("#") else "") + after
+    return before.rstrip(" \t") + ends + after

@@ -145,7 +145,7 @@ def _rest(parts: Parts, verdict: Verdict) -> tuple[bool, str]:
     if not verdict.out:
         return verdict.error, verdict.words
     anchor = next(filter(None, map(parts.tied, verdict.out)), "")
-    why = "it cannot be taken out line by line"
+    why = "it cannot be taken out on its own"
     if anchor:
         name = spelled(anchor)
         why = f"&{name} in it is repeated elsewhere: move what it holds under a key of its own at the top, x-{name}"

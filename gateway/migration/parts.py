@@ -123,7 +123,7 @@ class Parts:
                 self.repeats = self.repeats or child.name == "<<"
                 self._by_start[child.start].append(child)
                 if not isinstance(event, yaml.ScalarEvent):
-                    self._value(Part("", child, flow=child.flow), event)
+                    self._value(Part("", child, child.flow, child.start), event)
                 self._value(child, next(self._events))
             else:
                 self._value(child, event)

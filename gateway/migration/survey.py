@@ -91,6 +91,8 @@ class Survey:
         times: Counter[tuple[Part, str]] = Counter()
         found: dict[tuple[Part, str], Verdict] = {}
         for problem in self.problems:
+            if problem.where == "model_list" and problem.message in ("is missing", "is empty"):
+                continue  # to be said once, of whatever is left of it
             part = self.parts.find(Mark(problem.line, problem.column), problem.where)
             if others.isdisjoint(part.way):
                 times[part, problem.message] += 1

@@ -33,12 +33,13 @@ def judge(problem: Problem, part: Part, value: str) -> Verdict:
     section = names[0] if names else ""
     if message == "known to LiteLLM, not acted on here":
         return _does_nothing(part, value)
-    if section == "model_list" and error and len(names) > 1:
-        return _entry(part, message, words)
     if section == "include" and len(names) == 1:
         return Verdict(part, "other files are not read: copy what they hold into this one", (part,), by_hand=True)
     if message == "unknown key" and section != "guardrails":
-        return Verdict(part, words.replace(message, "unknown to LiteLLM, and here"), (part,), error=True)
+        near = f" ({problem.hint})" if problem.hint.startswith("did you mean") else ""
+        return Verdict(part, f"unknown to LiteLLM, and here{near}", (part,), error=True)
+    if section == "model_list" and error and len(names) > 1:
+        return _entry(part, message, words)
     if section in ("router_settings", "litellm_settings"):
         return _setting(part, problem, words)
     return Verdict(part, words, error=error, different=not error)
@@ -52,12 +53,12 @@ def _does_nothing(part: Part, value: str) -> Verdict:
 
 def _entry(part: Part, message: str, words: str) -> Verdict:
     entry = part.way[2]
-    if message == "unknown key":
-        return Verdict(part, words.replace(message, "unknown to LiteLLM, and here"), (part,), error=True)
     if message.startswith("no vendor"):
         return Verdict(entry, f"{message} here", (entry,), error=True)
-    if " has no model" in message or message.startswith("must be <vendor>/<model>, got text"):
-        return Verdict(entry, f"no such media model here: {message}", (entry,), error=True)
+    if message.startswith("must be <vendor>/<model>, got text"):
+        return Verdict(entry, "no vendor is named in its model", (entry,), error=True)
+    if " has no model" in message:
+        return Verdict(entry, f"{message} here", (entry,), error=True)
     return Verdict(part, words, error=True)
 
 

@@ -192,3 +192,35 @@ def test_the_command(tmp_path: Path) -> None:
         assert f"{source}:" in done.stderr
     assert run(cli, ["migrate", str(tmp_path / "none.yaml")]).exit_code == 2
     assert not (tmp_path / "new.yaml").exists()
+
+
+CHAT = "{model_name: g, litellm_params: {model: openai/gpt-4o}}"
+SPEAKS = "{model_name: a, litellm_params: {model: local/espeak}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "copy"),
+    [
+        (f"--- {{model_list: [{CHAT}, {SPEAKS}], prompts: x}}\n", f"--- {{model_list: [{SPEAKS}]}}\n"),
+        (f"x-m: &m\n- {SPEAKS}\n- {CHAT}\nmodel_list: *m\n", f"x-m: &m\n- {SPEAKS}\n# - {CHAT}\nmodel_list: *m\n"),
+        (f"model_list: # ours\n-\n {CHAT}\n- {SPEAKS}\n", f"model_list: # ours\n# -\n#  {CHAT}\n- {SPEAKS}\n"),
+        (
+            f"model_list:\n- {SPEAKS}\nprompts: |+\n  x\n\n  # y\n\ngeneral_settings:\n  alerting:\n  - slack\n",
+            f"model_list:\n- {SPEAKS}\n# prompts: |+\n#   x\n\n#   # y\n\ngeneral_settings:\n  # alerting:\n  # - slack\n",
+        ),
+        (
+            f"model_list:\n- {SPEAKS}\nprompts: 'x\n\n  y' # z\nrouter_settings:\n  fallbacks: [{{b: [a], a: [c]}}]\n",
+            f"model_list:\n- {SPEAKS}\n# prompts: 'x\n\n#   y' # z\nrouter_settings:\n  # fallbacks: [{{b: [a], a: [c]}}]\n",
+        ),
+        (
+            f"model_list:\n- {SPEAKS}\ngeneral_settings:\n  ? alerting\n  : [a]\n",
+            f"model_list:\n- {SPEAKS}\ngeneral_settings:\n  ? alerting\n  : [a]\n",
+        ),
+    ],
+)
+def test_shapes_of_yaml(text: str, copy: str) -> None:
+    migration = migrated(text, {})
+    assert "".join(line for line in migration.text.splitlines(keepends=True) if SIGN not in line) == copy
+    assert ("it cannot be taken out" in str(migration.of("different"))) == (text == copy)
+    assert not migration.of("by hand")
+    assert migrated(migration.text, {}).text == migration.text
