@@ -34,7 +34,8 @@ def migrate(
 ) -> None:
     """Say what a LiteLLM config does here, and write a commented copy for this gateway.
 
-    Exit codes: 0 the server starts with the copy as it is, 1 something is to be done by hand, 2 FILE cannot be read.
+    Exit codes: 0 the server starts with the copy as it is, 1 something is to be done by hand, 2 FILE cannot be read,
+    or the copy not be written.
     """
     to_stdout = output is not None and str(output) == "-"
     copy = file if to_stdout else output or file.with_suffix(".media-gateway.yaml")
@@ -49,11 +50,14 @@ def migrate(
         for problem in error.problems:
             typer.echo(str(problem), err=True)
         fail(f"{file} cannot be read", 2)
-    with told():
-        if to_stdout:
+    if to_stdout:
+        with told():
             sys.stdout.buffer.write(migration.text.encode())
-        else:
+    else:
+        try:
             _write(copy, migration, stat.S_IMODE(file.stat().st_mode), force=force)
+        except OSError as error:
+            fail(f"{copy} cannot be written: {error.strerror}", 2)
     _print(migration, file, err=to_stdout)
     if not to_stdout:
         typer.echo(f"The copy is {copy}")

@@ -179,6 +179,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert copy.read_text() != "mine"
     assert run(cli, ["migrate", str(source), "--force", "-o", str(source)]).exit_code == 2
 
+    assert run(cli, ["migrate", str(source), "-o", str(tmp_path / "no" / "folder.yaml")]).exit_code == 2
+
     source.write_text(MEDIA + "include: [a.yaml]\n")
     done = run(cli, ["migrate", str(source), "-o", "-"])
     assert done.exit_code == 1
