@@ -71,7 +71,15 @@ class SpeechBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, title="CreateSpeechRequest")
 
-    model: Annotated[str, Field(strict=True, min_length=1, max_length=256, description="A name of `model_list`.")]
+    model: Annotated[
+        str,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=256,
+            description="A name of `model_list`; optional where one model alone speaks.",
+        ),
+    ] = ""
     input: Annotated[str, Field(strict=True, min_length=1, max_length=4096, description="The text to speak.")]
     voice: Voice | None = Field(
         None,
@@ -116,12 +124,13 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             body = SpeechBody.model_validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
-        call.record.kind, call.record.model = "speech", body.model
+        model = body.model or service().lone_model()
+        call.record.kind, call.record.model = "speech", model
         async with while_connected(call):
             who = caller(keys, call, raw, body)
             if body.cache is not None:
                 who = replace(who, cache=body.cache.wishes())
-            speech = await service().speak(body.model, body.request(), who)
+            speech = await service().speak(model, body.request(), who)
             try:
                 await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)
             finally:

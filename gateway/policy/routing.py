@@ -24,9 +24,9 @@ class Candidate(Generic[D]):
 class Routes(Generic[D]):
     """The table from model names to deployments.
 
-    ``groups`` maps a ``model_name`` to its deployments; ``also`` other spellings (aliases, ``<vendor>/<model>``) to a
-    group; ``fallbacks`` a group to the groups that are asked when it cannot answer, with ``"*"`` for every group;
-    ``content_policy`` the same where its rules forbid what was asked for.
+    ``groups`` maps a ``model_name`` to its deployments; ``also`` other spellings (aliases, ``<vendor>/<model>``,
+    ``<model>``) to a group; ``fallbacks`` a group to the groups that are asked when it cannot answer, with ``"*"`` for
+    every group; ``content_policy`` the same where its rules forbid what was asked for.
     """
 
     def __init__(
@@ -44,6 +44,10 @@ class Routes(Generic[D]):
     def add(self, group: str, deployment: D) -> None:
         """One more, in a group that there is or a new one."""
         self._groups.setdefault(group, []).append(deployment)
+
+    def groups(self) -> Sequence[str]:
+        """Their names, in the order of the config."""
+        return [*self._groups]
 
     def deployments(self, group: str) -> Sequence[D]:
         """Those of one group."""

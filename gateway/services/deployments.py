@@ -117,13 +117,16 @@ def rules(common: RoutingKeys) -> Rules:
 
 
 def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
-    """The table of names: groups by ``model_name``, aliases, and ``<vendor>/<model>`` where no group is called so."""
+    """The table of names: groups by ``model_name``, aliases, and ``<vendor>/<model>`` or the model's name alone where
+    no group is called so."""
     groups: dict[str, list[Deployment]] = defaultdict(list)
     also = dict(config.aliases)
     for deployment in deployments:
         entry = deployment.entry
         groups[entry.model_name].append(deployment)
         also.setdefault(f"{entry.vendor}/{entry.model}", entry.model_name)
+    for deployment in deployments:
+        also.setdefault(deployment.entry.model, deployment.entry.model_name)
     also = {name: group for name, group in also.items() if name not in groups}
     return Routes(groups, also, config.fallbacks, config.content_policy)
 

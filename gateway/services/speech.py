@@ -64,6 +64,20 @@ class SpeechService:
         self._drop_params = drop_params
         self._cache = cache
 
+    def lone_model(self) -> str:
+        """The one model that speaks, for a caller who names none. Raises ``InvalidRequest`` where there are more."""
+        routes = self._asker.fleet.routes
+        speaking = [
+            group
+            for group in routes.groups()
+            if isinstance(routes.deployments(group)[0].provider, SpeechProvider | SpeechTasks)
+        ]
+        if len(speaking) != 1:
+            raise InvalidRequest(
+                "Missing required parameter: 'model'.", param="model", code="missing_required_parameter"
+            )
+        return speaking[0]
+
     async def speak(self, model: str, request: SpeechRequest, caller: Caller | None = None) -> Speech:
         """The first deployment of ``model`` that starts to speak.
 
