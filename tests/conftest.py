@@ -56,18 +56,6 @@ def espeak_server() -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def kokoro_server(kokoro_folder: Path) -> Iterator[Running]:
-    """Kokoro's real code on small weights."""
-    text = f"""
-model_list:
-  - model_name: kokoro-82m
-    litellm_params: {{model: local/kokoro-82m, path: {kokoro_folder}}}
-"""
-    with serving(config_of(text)) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def locked_server() -> Iterator[Running]:
     """Needs ``KEY``; two catalog routes are public."""
     text = f"{ESPEAK}\ngeneral_settings:\n  master_key: {KEY}\n  public_routes: [/v1/audio/voices]\n"

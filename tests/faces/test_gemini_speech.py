@@ -1,4 +1,4 @@
-"""Speech by Gemini over HTTP: LiteLLM's config and request as they stand, every format, dialogue, early first bytes."""
+"""Speech by Gemini over HTTP: every format, dialogue, early first bytes."""
 
 from __future__ import annotations
 
@@ -55,14 +55,6 @@ def speak(server: Running, **fields: Any) -> httpx.Response:
     body = {"model": "gemini-tts", "input": TEXT, "voice": "alloy", **fields}
     headers = {"Authorization": f"Bearer {KEY}"}
     return httpx.post(f"{server.base}/v1/audio/speech", json=body, headers=headers, timeout=60)
-
-
-def test_litellm_s_request_is_a_real_mp3(server: Running, gemini: Gemini) -> None:
-    answer = speak(server)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/mpeg")
-    assert hear(answer.content, "mp3").seconds > 1
-    assert gemini.ledger[0]["voices"] == {"": "Kore"}
-    assert gemini.ledger[0]["text"].endswith(TEXT)
 
 
 @pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac", "wav", "pcm"])

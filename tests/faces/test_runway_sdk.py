@@ -1,4 +1,4 @@
-"""RunwayML end to end: the calls of LiteLLM's documentation, unchanged but for the host, and OpenAI's SDK."""
+"""RunwayML end to end: at its own pace, and what happens when it refuses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def server(runway: Runway, tmp_path: Path) -> Iterator[Running]:
         yield running
 
 
-async def test_the_documented_calls(runway: Runway, server: Running) -> None:
+async def test_at_runway_s_own_pace(runway: Runway, server: Running) -> None:
     """Speech, a picture and a film at once, since each waits for Runway's five seconds between two looks."""
     async with httpx.AsyncClient(base_url=server.base, headers=HEADERS, timeout=60) as client:
         speech, image, video = await asyncio.gather(

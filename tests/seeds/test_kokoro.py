@@ -76,7 +76,7 @@ def test_request(proxy: Running, shell: Shell, tmp_path: Path) -> None:
 def test_body_input(proxy: Running) -> None:
     for text in ("", "a" * 4097, None):
         assert refused(post(proxy, input=text)) == (400, "input")
-    for text in ("a", "Hello." + " " * 4090):
+    for text in ("a", ".", "Hello." + " " * 4090):
         assert post(proxy, input=text).status_code == 200
 
 

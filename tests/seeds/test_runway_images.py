@@ -131,7 +131,7 @@ def test_supported_models(proxy: Running) -> None:
     """Its default size is that of the table: it is what would be paid for."""
     body = {"model": "runwayml/gen4_image", "prompt": LAKE}
     headers = {"x-litellm-api-key": "sk-1234", "x-media-gateway-dry-run": "true"}
-    answer = httpx.post(f"{proxy.base}/v1/images/generations", json=body, headers=headers)
+    answer = httpx.post(f"{proxy.base}/images/generations", json=body, headers=headers)
     assert answer.json()["cost"]["usd"] == 0.08
     assert '"size":"1920x1080"' in answer.text.replace(" ", "")
 
