@@ -11,13 +11,17 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: run test chaos check format lock clean
+.PHONY: run test acceptance chaos check format lock clean
 
 run: .venv/base
 	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
 
 test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+
+# Real clients, each in an environment of its own in .acceptance/, against a live gateway; writes docs/clients.md.
+acceptance: .venv/dev
+	$(BIN)/python -m tests.acceptance.run
 
 # Minutes: the gateway killed at every boundary ten times over, and 2,000 calls over lines that lose answers.
 chaos: .venv/dev
@@ -43,7 +47,7 @@ lock: .venv/dev
 		--constraint .venv/held.txt --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .coverage dist
+	rm -rf .venv .acceptance .mypy_cache .ruff_cache .coverage dist
 
 .venv/base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,0 +1,63 @@
+"""An environment for each client, made once and kept: virtual environments in ``.acceptance/``, Node's packages in ``node/``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.acceptance.clients import Client
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+KEPT = ROOT / ".acceptance"
+
+# What the programs look into the answers with: none of it is how the gateway makes them, but for av.
+DECODERS = ("av", "numpy", "pillow", "soundfile")
+
+
+class Unavailable(Exception):
+    """The client cannot be run here; the message says what is missing."""
+
+
+def command(client: Client, *, fresh: bool) -> list[str]:
+    """What runs ``client``. Makes its environment where there is none, or anew."""
+    program = str(HERE / client.kind / client.program)
+    if client.kind == "node":
+        return [_node(fresh=fresh), program]
+    return [_python(client, fresh=fresh), program]
+
+
+def _python(client: Client, *, fresh: bool) -> str:
+    folder = KEPT / client.name
+    wanted = "\n".join((*client.requires, *DECODERS))
+    made = folder / "requires.txt"
+    python = str(folder / "bin" / "python")
+    if fresh or not made.exists() or made.read_text() != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        _do([sys.executable, "-m", "venv", str(folder)])
+        _do([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *client.requires, *DECODERS])
+        made.write_text(wanted)
+    return python
+
+
+def _node(*, fresh: bool) -> str:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise Unavailable("node and npm are not installed")
+    folder = HERE / "node"
+    wanted = (folder / "package.json").read_text()
+    made = folder / "node_modules" / ".made-of"
+    if fresh or not made.exists() or made.read_text() != wanted:
+        shutil.rmtree(made.parent, ignore_errors=True)
+        _do([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(folder)], folder)
+        made.write_text(wanted)
+    return node
+
+
+def _do(words: list[str], folder: Path = ROOT) -> None:
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise Unavailable(f"could not be installed: {said[-1] if said else f'exit status {done.returncode}'}")
