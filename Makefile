@@ -20,6 +20,7 @@ test: .venv/dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 # Real clients, each in an environment of its own in .acceptance/, against a live gateway; writes docs/clients.md.
+# `.venv/bin/python -m tests.acceptance.run --fresh` takes the newest versions of them.
 acceptance: .venv/dev
 	$(BIN)/python -m tests.acceptance.run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from gateway.config import GeneralSettings
+from gateway.config import GeneralSettings, parse_config
 from gateway.config.cache import CacheSettings
 from gateway.config.content_filter import ContentFilterSettings
 from gateway.config.guardrails import LengthSettings, PiiSettings
@@ -19,6 +19,7 @@ from gateway.config.routing import DeploymentKeys, RoutingKeys, StrategyArgs
 from gateway.policy.guards.patterns import PREBUILT
 from providers.base import listing, registry
 from providers.base.price import Price, Rate, free
+from tests.acceptance.clients import CLIENTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,3 +103,14 @@ def test_links_lead_somewhere() -> None:
         for part in document.read_text().split("](")[1:]:
             target = part.split(")")[0].split("#")[0]
             assert target.startswith("http") or (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_page_of_clients_is_of_the_clients_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/clients.md").read_text()
+    assert all(note in text for client in CLIENTS for note in client.notes), "make acceptance"
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + len(CLIENTS), "make acceptance"
+    for name in ("STAND_IN", "STAND_IN_KEY", "GATEWAY_KEY", "GATEWAY_DATA"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/v1")
+    config = parse_config((ROOT / "tests/acceptance/config.yaml").read_text(), "config.yaml")
+    assert not config.warnings

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
 
 from gateway.api.body import ClientGone, read_body
 from gateway.api.errors import invalid
@@ -69,9 +70,9 @@ async def read_form(call: Call, limit: int, seconds: float) -> dict[str, Any]:
     Raises what ``read_body`` raises.
     """
     declared = call.header(b"content-length")
-    if declared is None or not declared.isdigit() or int(declared) > limit:
-        raise TooLarge(f"The form must have a Content-Length of at most {limit:,} bytes (max_request_size_mb).")
-    request = Request(call.scope, call.receive)
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    request = Request(call.scope, _at_most(limit, call.receive))
     try:
         async with asyncio.timeout(seconds):
             async with request.form(max_files=20, max_fields=100, max_part_size=limit) as form:
@@ -80,8 +81,33 @@ async def read_form(call: Call, limit: int, seconds: float) -> dict[str, Any]:
         raise BodyTimeout(f"The request body did not arrive within {seconds:g} s.") from None
     except ClientDisconnect:
         raise ClientGone from None
+    except _TooLong:
+        raise _too_large(limit) from None
     except MultiPartException as error:
         raise InvalidRequest(f"The form cannot be read: {error.message}", code="invalid_form") from None
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The form is larger than the limit of {limit:,} bytes.")
+
+
+class _TooLong(MultiPartException):
+    """Of the parser's own kind, so that it closes what it has written."""
+
+
+def _at_most(limit: int, receive: Receive) -> Receive:
+    """What comes, while it is not more than ``limit``: a client that streams its form declares no length."""
+    left = limit
+
+    async def bounded() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise _TooLong("too long")
+        return message
+
+    return bounded
 
 
 async def _upload(given: UploadFile) -> Upload:

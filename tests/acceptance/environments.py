@@ -23,10 +23,9 @@ class Unavailable(Exception):
 
 def command(client: Client, *, fresh: bool) -> list[str]:
     """What runs ``client``. Makes its environment where there is none, or anew."""
-    program = str(HERE / client.kind / client.program)
-    if client.kind == "node":
-        return [_node(fresh=fresh), program]
-    return [_python(client, fresh=fresh), program]
+    program, *arguments = client.program.split()
+    runs = _node(fresh=fresh) if client.kind == "node" else _python(client, fresh=fresh)
+    return [runs, str(HERE / client.kind / program), *arguments]
 
 
 def _python(client: Client, *, fresh: bool) -> str:

@@ -74,7 +74,8 @@ def page(results: Sequence[Ran]) -> str:
     if faults:
         parts.append("## What went wrong\n\n" + "\n".join(faults) + "\n")
     parts.append("## What was called, and how to set each client up\n")
-    parts.extend(_section(each) for each in results)
+    titles = dict.fromkeys(each.title for each in results)
+    parts.extend(_section(title, [each for each in results if each.title == title]) for title in titles)
     return "\n".join(parts)
 
 
@@ -104,9 +105,12 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"(?<![\w.])/[^\s'\"`:]+/[^\s'\"`:]*", "(a path)", text).split())
 
 
-def _section(ran: Ran) -> str:
-    title = f"### {ran.title} {ran.version}".strip()
-    notes = [f"- {note}" for note in ran.client.notes]
-    calls = [(endpoint, [f"`{each.call}`" for each in ran.at(endpoint)]) for endpoint in ENDPOINTS]
+def _section(title: str, versions: Sequence[Ran]) -> str:
+    """Of one client, in all the versions that were run."""
+    notes = [f"- {note}" for note in dict.fromkeys(note for each in versions for note in each.client.notes)]
+    calls = [
+        (endpoint, dict.fromkeys(f"`{tried.call}`" for each in versions for tried in each.at(endpoint)))
+        for endpoint in ENDPOINTS
+    ]
     told = [f"- {endpoint}: {', '.join(names)}" for endpoint, names in calls if names]
-    return "\n".join((title, "", *notes, *told, ""))
+    return "\n".join((f"### {title}", "", *notes, *told, ""))

@@ -14,6 +14,7 @@ import openai
 import pytest
 from PIL import Image
 
+from gateway.api import forms
 from tests.conftest import KEY
 from tests.serving import Running, config_of, serving
 from tests.upstreams.runway import Runway
@@ -25,6 +26,7 @@ model_list:
   - {{model_name: maskless, params: {{model: runwayml/gen4_image, api_key: key_0, api_base: 'http://127.0.0.1:9'}}}}
   - {{model_name: lenient, params: {{model: sandbox/image, seconds: 0.05, poll_interval: 0.02,
       additional_drop_params: [mask]}}}}
+router_settings: {{model_group_alias: {{gpt-image-2: picture}}}}
 general_settings: {{data_dir: {data}, task_timeout: 20, master_key: {key}, max_request_size_mb: 1}}
 """
 PROMPT = "Two colours"
@@ -185,6 +187,27 @@ def test_bad_json(server: Running, more: dict[str, Any], param: str) -> None:
     body = {"model": "picture", "prompt": PROMPT} | more
     answer = httpx.post(f"{server.base}/v1/images/edits", json=body, headers=HEADERS)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
+def test_a_form_that_says_not_how_long_it_is(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = httpx.Request(
+        "POST",
+        f"{server.base}/v1/images/edits",
+        data={"model": "gpt-image-2", "prompt": PROMPT, "size": "64x64"},
+        files={"image": drawn()},
+    )
+    whole = form.read()
+    headers = {**HEADERS, "content-type": form.headers["content-type"]}
+
+    def send() -> httpx.Response:
+        halves = (whole[: len(whole) // 2], whole[len(whole) // 2 :])
+        return httpx.post(form.url, headers=headers, content=iter(halves))
+
+    assert pixels(send().json()["data"][0]["b64_json"]).shape == (64, 64, 3)
+    monkeypatch.setattr(forms, "FORM_LIMIT", len(whole) - 1)
+    for refused in (send(), httpx.post(form.url, headers=headers, content=whole)):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (413, "request_too_large")
+        assert f"{len(whole) - 1:,} bytes" in refused.json()["error"]["message"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
