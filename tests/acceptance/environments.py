@@ -46,11 +46,11 @@ def _node(*, fresh: bool) -> str:
     if node is None or npm is None:
         raise Unavailable("node and npm are not installed")
     folder = HERE / "node"
-    wanted = (folder / "package.json").read_text()
+    wanted = (folder / "package-lock.json").read_text()
     made = folder / "node_modules" / ".made-of"
     if fresh or not made.exists() or made.read_text() != wanted:
         shutil.rmtree(made.parent, ignore_errors=True)
-        _do([npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(folder)], folder)
+        _do([npm, "ci", "--no-audit", "--no-fund"], folder)
         made.write_text(wanted)
     return node
 
