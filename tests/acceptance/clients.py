@@ -83,6 +83,37 @@ CLIENTS: tuple[Client, ...] = (
         ),
     ),
     Client(
+        "openai-node",
+        "node",
+        "openai.mjs",
+        notes=(
+            '`new OpenAI({ baseURL: "http://HOST:4000/v1", apiKey: KEY })`, or `OPENAI_BASE_URL` and `OPENAI_API_KEY`.',
+        ),
+    ),
+    Client(
+        "vercel-ai",
+        "node",
+        "vercel_ai.mjs",
+        notes=(
+            '`createOpenAI({ baseURL: "http://HOST:4000/v1", apiKey: KEY })`, then `.speech`, `.image`, `.transcription`.',
+        ),
+    ),
+    Client(
+        "vercel-ai-compatible",
+        "node",
+        "openai_compatible.mjs",
+        notes=(
+            '`createOpenAICompatible({ name, baseURL: "http://HOST:4000/v1", apiKey: KEY })`; it has pictures only.',
+        ),
+    ),
+    Client(
+        "langchain-js",
+        "node",
+        "langchain.mjs",
+        notes=('`new DallEAPIWrapper({ model, apiKey: KEY, baseUrl: "http://HOST:4000/v1" })`.',),
+    ),
+    Client("fetch-node", "node", "fetch.mjs", notes=("`fetch` with `Authorization: Bearer KEY`.",)),
+    Client(
         "open-webui",
         "python",
         "raw_open_webui.py",

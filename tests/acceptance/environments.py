@@ -1,10 +1,12 @@
-"""An environment for each client, made once and kept: virtual environments in ``.acceptance/``, Node's packages in ``node/``."""
+"""An environment for each client, or for those that need the same, made once and kept: virtual environments in
+``.acceptance/``, Node's packages in ``node/``."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from tests.acceptance.clients import Client
@@ -13,7 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 KEPT = ROOT / ".acceptance"
 
-# What the programs look into the answers with: none of it is how the gateway makes them, but for av.
+# What the programs look into the answers with.
 DECODERS = ("av", "numpy", "pillow", "soundfile")
 
 
@@ -24,23 +26,25 @@ class Unavailable(Exception):
 def command(client: Client, *, fresh: bool) -> list[str]:
     """What runs ``client``. Makes its environment where there is none, or anew."""
     program, *arguments = client.program.split()
-    runs = _node(fresh=fresh) if client.kind == "node" else _python(client, fresh=fresh)
+    runs = _node(fresh=fresh) if client.kind == "node" else _python(client.requires, fresh=fresh)
     return [runs, str(HERE / client.kind / program), *arguments]
 
 
-def _python(client: Client, *, fresh: bool) -> str:
-    folder = KEPT / client.name
-    wanted = "\n".join((*client.requires, *DECODERS))
+@cache
+def _python(requires: tuple[str, ...], *, fresh: bool) -> str:
+    folder = KEPT / "_".join(requires)
+    wanted = "\n".join((*requires, *DECODERS))
     made = folder / "requires.txt"
     python = str(folder / "bin" / "python")
     if fresh or not made.exists() or made.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         _do([sys.executable, "-m", "venv", str(folder)])
-        _do([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *client.requires, *DECODERS])
+        _do([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requires, *DECODERS])
         made.write_text(wanted)
     return python
 
 
+@cache
 def _node(*, fresh: bool) -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:

@@ -51,10 +51,10 @@ class Ran:
 _TOP = """\
 # Clients
 
-Written by `make acceptance`; do not edit by hand. It installs each client into an environment of its own, starts the gateway
-as a process of its own with [this config](../tests/acceptance/config.yaml), lets each client make its calls over a socket, and
-looks at what came back with decoders that are not the gateway's: sound, pictures and films are decoded, errors are the
-client's own exceptions. This is what gateway {version} gave.
+Written by `make acceptance`; do not edit by hand. It installs each client into an environment apart from the gateway's, starts
+the gateway as a process of its own with [this config](../tests/acceptance/config.yaml), and lets each client make its calls over
+a socket. Every answer is decoded on the client's side: sound by libsndfile or ffmpeg, pictures by Pillow, films by ffmpeg (by
+Node's clients: their frames and headers); errors are the client's own exceptions. This is what gateway {version} gave.
 
 A cell says how many of the calls that were tried went well; `–`: the client has no such call, or none was tried. Speech is
 eSpeak's (`tts-1`), the sandbox's (`tts-1-hd`) and a simulated OpenAI's (`gpt-4o-mini-tts`); transcriptions are the simulated
