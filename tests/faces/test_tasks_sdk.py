@@ -268,9 +268,8 @@ def test_a_form_of_plain_fields(client: openai.OpenAI) -> None:
     answer = httpx.post(f"{client.base_url}videos", files=pictures, data=good, headers={"api-key": KEY})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input_reference")
     headers = {"api-key": KEY, "Content-Type": "multipart/form-data; boundary=x"}
-    for content in (b"--y\r\n", iter([b"--", b"y\r\n"])):
-        broken = httpx.post(f"{client.base_url}videos", content=content, headers=headers)
-        assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_form")
+    broken = httpx.post(f"{client.base_url}videos", content=b"--y\r\n", headers=headers)
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, "invalid_form")
 
 
 def test_an_id_that_litellm_wrapped(client: openai.OpenAI) -> None:
