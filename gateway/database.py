@@ -7,18 +7,20 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_Asked = tuple[Callable[[], Any], bool, asyncio.Future[Any]]
+Survives = Literal["power", "crash"]
+
+_Asked = tuple[Callable[[], Any], Survives | None, asyncio.Future[Any]]
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _TOGETHER = 256  # operations in one transaction, at most
@@ -32,6 +34,43 @@ class StoreError(Exception):
 _HIS_OWN = (StoreError, LookupError, ValueError, TypeError, ArithmeticError)
 
 
+class Together(Generic[T]):
+    """One write for many callers: what they add while one is under way goes into the next, all at once."""
+
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[object]]) -> None:
+        self._write = write
+        self._added: list[T] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, item: T) -> asyncio.Future[None]:
+        """Ends when it is written, with what the write raised. Whoever is cancelled leaves it to be written."""
+        future = asyncio.get_running_loop().create_future()
+        self._added.append(item)
+        self._waiting.append(future)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return future
+
+    async def settled(self) -> None:
+        """Wait until all that was added is written, or has failed."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while self._added:
+            items, waiting, self._added, self._waiting = self._added, self._waiting, [], []
+            (wrong,) = await asyncio.gather(self._write(items), return_exceptions=True)
+            for future in waiting:
+                if future.done():
+                    continue  # its caller was cancelled
+                if isinstance(wrong, BaseException):
+                    future.set_exception(wrong)
+                else:
+                    future.set_result(None)
+        self._task = None
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The tables of a file. ``version`` grows with ``tables``.
@@ -41,7 +80,7 @@ class Schema:
 
     version: int
     tables: str
-    survives: str = "power"
+    survives: Survives = "power"
 
 
 class Database:
@@ -57,19 +96,24 @@ class Database:
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory" if path is None else path.stem)
         self._closed = False
+        self._survives = schema.survives
+        self._waits_for_disk = schema.survives == "power"
         try:
             self.connection = self._thread.submit(_open, path, schema).result()
         except (sqlite3.Error, OSError, StoreError) as error:
             self._thread.shutdown()
             raise StoreError(f"{path}: {error}") from error
 
-    async def do(self, run: Callable[[], T], *, writes: bool = False) -> T:
-        """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable."""
+    async def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> T:
+        """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable.
+
+        ``survives`` stands before the schema's.
+        """
         if self._closed:
             raise StoreError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._lock:
-            self._waiting.append((run, writes, future))
+            self._waiting.append((run, (survives or self._survives) if writes else None, future))
             begin, self._draining = not self._draining, True
         if begin:
             self._thread.submit(self._drain)
@@ -104,13 +148,14 @@ class Database:
 
     def _together(self, taken: list[_Asked]) -> list[_Answer]:
         answers: list[_Answer] = []
-        writes = any(each[1] for each in taken)
+        writes = [each[1] for each in taken if each[1] is not None]
         try:
             if writes:
+                self._wait_for_disk("power" in writes)
                 self.connection.execute("BEGIN IMMEDIATE")
-            for run, one_writes, future in taken:
-                answers.append((future, *self._one(run, one_writes)))
-            if writes:
+            for run, survives, future in taken:
+                answers.append((future, *self._one(run, shared=survives is not None and len(taken) > 1)))
+            if writes and not (len(taken) == 1 and answers[0][2] is not None):
                 self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             failed = StoreError(f"nothing was written: {error}")
@@ -120,9 +165,14 @@ class Database:
                 self.connection.execute("ROLLBACK")
         return answers
 
-    def _one(self, run: Callable[[], Any], writes: bool) -> tuple[Any, Exception | None]:
-        """One caller's part of the transaction; where it fails, the others' parts stand."""
-        if writes:
+    def _wait_for_disk(self, wanted: bool) -> None:
+        if wanted != self._waits_for_disk:
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+            self._waits_for_disk = wanted
+
+    def _one(self, run: Callable[[], Any], *, shared: bool) -> tuple[Any, Exception | None]:
+        """One caller's part of the transaction; where it fails, the parts of those who share it stand."""
+        if shared:
             self.connection.execute("SAVEPOINT one")
         answer, wrong = None, None
         try:
@@ -131,7 +181,7 @@ class Database:
                 answer = None  # let go of on another thread it would spoil the statement that is running on this one
         except _HIS_OWN as error:
             wrong = error
-        if writes:
+        if shared:
             if wrong is not None:
                 self.connection.execute("ROLLBACK TO one")
             self.connection.execute("RELEASE one")

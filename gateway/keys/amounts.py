@@ -32,8 +32,12 @@ class Total:
 
     def add(self, amounts: Amounts, sign: int = 1) -> None:
         """Count a call; ``sign`` -1 takes it back. What is unknown adds nothing."""
-        for unit in UNITS:
-            setattr(self, unit, getattr(self, unit) + sign * (getattr(amounts, unit) or 0.0))
+        # Written out: each call is counted several times.
+        self.usd += sign * (amounts.usd or 0.0)
+        self.characters += sign * (amounts.characters or 0.0)
+        self.audio_seconds += sign * (amounts.audio_seconds or 0.0)
+        self.images += sign * (amounts.images or 0.0)
+        self.video_seconds += sign * (amounts.video_seconds or 0.0)
         self.unpriced += sign * (amounts.usd is None)
 
     def merge(self, other: Total, sign: int = 1) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
@@ -100,11 +100,9 @@ class Reservation:
     async def settle(self, actual: Amounts | None = None) -> None:
         """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when it returns."""
         if self._open:
-            given = actual or self.expected
-            known = {unit: getattr(given, unit) for unit in UNITS if getattr(given, unit) is not None}
             self.release()
             self._booked = self._limits.now()
-            await self._limits.book(self._accounts, replace(self.expected, **known), self._booked)
+            await self._limits.book(self._accounts, _known(actual, self.expected), self._booked)
 
     def release(self) -> None:
         """The call has used nothing."""
@@ -183,7 +181,8 @@ class Limits:
             account.holds += 1
         try:
             spending = await self._spending()
-            await asyncio.gather(*(spending.add(who, at, amounts, sign) for who, _ in accounts))
+            adding = [spending.add(who, at, amounts, sign) for who, _ in accounts]
+            await (adding[0] if len(adding) == 1 else asyncio.gather(*adding))
             for _, account in accounts:
                 account.written.add(amounts, sign)
         finally:
@@ -216,6 +215,12 @@ class Limits:
         idle = (who for who, account in self._accounts.items() if not account.holds)
         for who in list(islice(idle, max(0, surplus))):
             del self._accounts[who]
+
+
+def _known(actual: Amounts | None, expected: Amounts) -> Amounts:
+    if actual is None:
+        return expected
+    return Amounts(*(own if (own := getattr(actual, unit)) is not None else getattr(expected, unit) for unit in UNITS))
 
 
 def _check(budget: Budget, account: _Account, expected: Amounts, end: float | None) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
-from gateway.database import Database, Schema
+from gateway.database import Database, Schema, Together
 from gateway.keys.amounts import UNITS, Amounts, Total
 from gateway.keys.key import VirtualKey, from_json, to_json
 from gateway.keys.store import MINUTE, AliasTaken
@@ -34,6 +36,7 @@ CREATE TABLE IF NOT EXISTS spent (
 ) WITHOUT ROWID;
 """
 _COUNTED = (*UNITS, "unpriced")
+_counted = attrgetter(*_COUNTED)
 _SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _COUNTED)
 _SPENT = f"SELECT {_SUMS} FROM spent WHERE who = ? AND minute >= ?"  # noqa: S608 - names of our own columns
 _ADD = f"""INSERT INTO spent (who, minute, {", ".join(_COUNTED)}) VALUES (?, ?, {", ".join("?" * len(_COUNTED))})
@@ -49,6 +52,7 @@ class SqliteKeyStore:
     def __init__(self, path: Path) -> None:
         self._file = Database(path, Schema(1, _SCHEMA))
         self._db = self._file.connection
+        self._adding = Together(self._add)
 
     async def put(self, key: VirtualKey) -> None:
         """Write a new key."""
@@ -102,19 +106,26 @@ class SqliteKeyStore:
 
     async def spent(self, who: str, since: float) -> Total:
         """The sum."""
+        await self._adding.settled()
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
         return Total(*row)
 
-    async def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> None:
+    def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
         """Count a call."""
-        total = Total()
-        total.add(amounts, sign)
-        row = (who, int(at // MINUTE), *(getattr(total, name) for name in _COUNTED))
-        await self._file.do(lambda: self._db.execute(_ADD, row), writes=True)
+        return self._adding.add((who, int(at // MINUTE), amounts, sign))
 
     async def close(self) -> None:
         """See ``Database.close``."""
+        await self._adding.settled()
         await self._file.close()
+
+    async def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> None:
+        totals: defaultdict[tuple[str, int], Total] = defaultdict(Total)
+        for who, minute, amounts, sign in calls:
+            totals[who, minute].add(amounts, sign)
+        rows = [(*place, *_counted(total)) for place, total in totals.items()]
+        # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
+        await self._file.do(lambda: self._db.executemany(_ADD, rows), writes=True, survives="crash")
 
     def _write(self, key: VirtualKey) -> None:
         same = "SELECT 1 FROM keys WHERE alias = ? AND token <> ?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from gateway.database import StoreError
@@ -26,8 +26,8 @@ class Spending(Protocol):
     async def spent(self, who: str, since: float) -> Total:
         """All that was added for ``who`` in the minute of ``since`` and later."""
 
-    async def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> None:
-        """Count a call, or take it back (``sign`` -1). Durable when it returns."""
+    def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
+        """Count a call, or take it back (``sign`` -1). Durable when it has been awaited."""
 
 
 class KeyStore(Spending, Protocol):

@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from weakref import WeakValueDictionary
 
-from gateway.database import StoreError
+from gateway.database import StoreError, Together
 from gateway.jobs.errors import UNKNOWN
 from gateway.jobs.job import Fault, Job, State
 from gateway.ledger.cost import CONFIG, cost, maybe, together, units, with_usage
-from gateway.ledger.row import Amounts, Charge, Filter, Row, row_of
+from gateway.ledger.row import Amounts, Charge, Filter, row_of
 from gateway.ledger.store import Change, LedgerStore
 from gateway.record import NOTHING, Cost, Record, Used
 from providers.base.contract import Done, Failed, Patient, Submitted, TaskProvider, TaskRequest, TaskState, Usage
@@ -33,9 +33,7 @@ class Book:
         self.store = store
         self._retention = retention
         self._live: WeakValueDictionary[str, Record] = WeakValueDictionary()
-        self._rows: dict[str, Row] = {}
-        self._next: asyncio.Task[None] | None = None
-        self._last: asyncio.Task[None] | None = None
+        self._rows = None if store is None else Together(store.write)
         self._notes: set[asyncio.Task[Cost | None]] = set()
         self._sweeping = None if store is None or retention is None else asyncio.create_task(self._sweep_always())
 
@@ -43,8 +41,10 @@ class Book:
         """Write what is to be written, and let go of the store."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        left = [task for task in (self._sweeping, self._last, *self._notes) if task is not None]
+        left = [task for task in (self._sweeping, *self._notes) if task is not None]
         await asyncio.gather(*left, return_exceptions=True)
+        if self._rows is not None:
+            await self._rows.settled()
         if self.store is not None:
             await self.store.close()
 
@@ -53,12 +53,8 @@ class Book:
 
         All that are to be written while the thread is busy go into one transaction.
         """
-        if self.store is None:
-            return
-        self._rows[record.row] = row_of(record)
-        if self._next is None:
-            self._next = self._last = asyncio.create_task(self._flush(self.store, self._last))
-        await asyncio.shield(self._next)
+        if self._rows is not None:
+            await self._rows.add(row_of(record))
 
     async def open(self, record: Record, price: Price | None, tasks: Sequence[tuple[Job, TaskRequest]]) -> None:
         """Write down what tasks are expected to cost, before they are submitted."""
@@ -126,12 +122,6 @@ class Book:
     async def _spent(self, which: Filter) -> Amounts:
         found = [] if self.store is None else await self.store.sums(None, which)
         return found[0] if found else Amounts()
-
-    async def _flush(self, store: LedgerStore, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait([before])
-        rows, self._rows, self._next = [*self._rows.values()], {}, None
-        await store.write(rows)
 
     def _noted(self, task: asyncio.Task[Cost | None]) -> None:
         self._notes.discard(task)

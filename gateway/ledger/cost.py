@@ -21,37 +21,34 @@ SURENESS: tuple[Certainty, ...] = get_args(Certainty)
 
 _CLASSES = {"480p": 480, "720p": 720, "768p": 768, "1080p": 1080, "2k": 1440, "4k": 2160}
 _SIZE = re.compile(r"(\d+)[x:](\d+)")
+_RATED = ("images", "video_seconds")
 _ROUNDING = 1e-9  # of a step: what floats are off by
 
 
 def cost(price: Price | None, used: Used) -> Cost | None:
     """What ``used`` costs at ``price``; ``None`` where the price is unknown, or an amount that it needs."""
-    if price is None:
+    if price is None or (price.per_call is None and not price.parts):
         return None
-    width, height = _sides(used.size)
-    pixels = None if used.images is None or not width else float(used.images * width * height)
-    media = next((rate.usd for rate in price.rates if _fits(rate, used)), None)
-    whole, known = price.per_call or 0.0, price.per_call is not None
-    for rate, amount in (
-        (price.per_character, used.characters),
-        (price.per_audio_second, used.audio_seconds),
-        (price.per_image if media is None or price.per_image is None else media, used.images),
-        (price.per_pixel, pixels),
-        (price.per_video_second if media is None or price.per_video_second is None else media, used.video_seconds),
-        (price.per_input_token, used.input_tokens),
-        (price.per_output_token, used.output_tokens),
-    ):
-        if rate is not None:
-            known = True
-            if rate and amount is None:
-                return None
-            whole += rate * (amount or 0)
-    if not known or math.isnan(whole):
+    whole = price.per_call or 0.0
+    for unit, usd in price.parts:
+        amount = _pixels(used) if unit == "pixels" else getattr(used, unit)
+        rate = usd
+        if price.rates and unit in _RATED:
+            rate = next((rate.usd for rate in price.rates if _fits(rate, used)), usd)
+        if rate and amount is None:
+            return None
+        whole += rate * (amount or 0)
+    if math.isnan(whole):
         return None
     whole = max(whole, price.least)
     if price.step:
         whole = math.ceil(whole / price.step - _ROUNDING) * price.step
     return Cost(round(whole, 12))
+
+
+def _pixels(used: Used) -> float | None:
+    width, height = _sides(used.size)
+    return None if used.images is None or not width else float(used.images * width * height)
 
 
 def _fits(rate: Rate, used: Used) -> bool:
@@ -80,12 +77,15 @@ def _sides(size: str | None) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
+_NO_PRICE = Price()
+
+
 def units(price: Price | None, request: MediaRequest) -> Used:
     """What a request is known to use before anybody is asked: how long a sound is, nobody has looked."""
     if isinstance(request, TranscriptionRequest):
         return Used()
-    price = price or Price()
-    options = {name: request.extra[name] for name in price.options if name in request.extra}
+    price = price or _NO_PRICE
+    options = {name: request.extra[name] for name in price.options if name in request.extra} if price.options else {}
     if isinstance(request, SpeechRequest):
         return Used(characters=len(request.text), options=options)
     size = price.size if request.size in (None, "auto") else request.size
@@ -98,6 +98,8 @@ def units(price: Price | None, request: MediaRequest) -> Used:
 def expected(price: Price | None, requests: Sequence[MediaRequest]) -> tuple[Used, Cost | None]:
     """What a call of ``requests`` will use and cost, before anybody is asked. ``None``: nobody can know."""
     parts = [units(price, request) for request in requests]
+    if len(parts) == 1:
+        return parts[0], cost(price, parts[0])
     return together(parts), total(cost(price, part) for part in parts)
 
 
@@ -112,7 +114,10 @@ def together(parts: Sequence[Used]) -> Used:
 
 def total(costs: Iterable[Cost | None]) -> Cost | None:
     """The sum, as sure as its least sure part; unknown where a part is."""
-    usd, rank, parts = 0.0, 0, [*costs]
+    parts = [*costs]
+    if len(parts) == 1:
+        return parts[0]
+    usd, rank = 0.0, 0
     for each in parts:
         if each is None:
             return None
@@ -128,14 +133,13 @@ def metered(price: Price | None, used: Used, usage: Usage) -> Cost | None:
     return cost(price, with_usage(used, usage))
 
 
+_COUNTED = ("characters", "audio_seconds", "input_tokens", "output_tokens")
+
+
 def with_usage(used: Used, usage: Usage) -> Used:
-    """``used`` with what the provider counted."""
-    known = {
-        name: value
-        for name in ("characters", "audio_seconds", "input_tokens", "output_tokens")
-        if (value := getattr(usage, name)) is not None
-    }
-    return replace(used, **known)
+    """``used`` with what the provider counted; itself where that is nothing new."""
+    known = {name: value for name in _COUNTED if (value := getattr(usage, name)) not in (None, getattr(used, name))}
+    return replace(used, **known) if known else used
 
 
 def failed(error: ProviderError, whole: Cost | None) -> Cost | None:

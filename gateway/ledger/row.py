@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from gateway.ledger.cost import SURENESS, cost, metered, total, with_usage
-from gateway.record import NOTHING, Certainty, Cost, Record
+from gateway.record import NOTHING, Attempt, Certainty, Cost, Record
 
 By = Literal["key", "model", "user", "tag", "day"]
 
+_ATTEMPT = tuple(each.name for each in fields(Attempt))
 _CALL_TYPES = {
     "/audio/speech": "aspeech",
     "/audio/transcriptions": "atranscription",
@@ -20,7 +21,7 @@ _CALL_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One call. ``usd`` is ``None`` where it is unknown. Times are seconds, ``at`` since the epoch.
 
@@ -114,12 +115,13 @@ def own_cost(record: Record) -> Cost | None:
     stream = metered(record.price, record.used, record.usage)
     if record.code and stream is not None and stream.usd and stream.certainty != "reported":
         stream = Cost(stream.usd, "possible")  # it broke off, and nobody says what is charged for the rest
-    return total([*record.costs, stream])
+    return total([*record.costs, stream]) if record.costs else stream
 
 
 def cost_by_now(record: Record) -> Cost | None:
     """What a call cost by now, its tasks included."""
-    return total([own_cost(record), *record.charges.values()])
+    own = own_cost(record)
+    return total([own, *record.charges.values()]) if record.charges else own
 
 
 def cost_at_start(record: Record) -> Cost | None:
@@ -153,7 +155,7 @@ def row_of(record: Record) -> Row:
         provider=record.provider,
         joined=record.joined,
         cached=record.cached,
-        attempts=tuple(asdict(each) for each in record.attempts),
+        attempts=tuple({name: getattr(each, name) for name in _ATTEMPT} for each in record.attempts),
         characters=used.characters,
         audio_seconds=used.audio_seconds,
         images=used.images,

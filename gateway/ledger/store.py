@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ Change = Callable[[Cost | None], Cost | None]
 
 _COLUMNS = tuple(each.name for each in fields(Row))
 _JSON = ("tags", "attempts")
+_JSON_PLACES = [_COLUMNS.index(name) for name in _JSON]
+_columns = attrgetter(*_COLUMNS)
+_encode = json.JSONEncoder().encode
 
 # `certainty` is a rank: 0 is the surest. A cost that is not known is NULL, and so is a sum with one in it.
 _TABLES = """
@@ -210,12 +214,15 @@ def _amount(cost: Cost | None) -> tuple[float | None, int]:
 
 
 def _values(row: Row) -> list[Any]:
-    values = {name: getattr(row, name) for name in _COLUMNS}
-    for name in _JSON:
-        values[name] = json.dumps(values[name])
-    values["certainty"] = SURENESS.index(row.certainty)
+    values = [*_columns(row)]
+    for place in _JSON_PLACES:
+        values[place] = _encode(values[place]) if values[place] else "[]"
+    values[-1] = SURENESS.index(row.certainty)
     # Half a surrogate pair, which JSON can hold, cannot be stored.
-    return [each.encode("utf-8", "replace").decode() if isinstance(each, str) else each for each in values.values()]
+    return [
+        each.encode("utf-8", "replace").decode() if isinstance(each, str) and not each.isascii() else each
+        for each in values
+    ]
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -125,7 +125,7 @@ class Admission:
 
 def budget_of(key: VirtualKey) -> Budget:
     """What a key may spend."""
-    limits = {unit: getattr(key, name) for unit, name in LIMITS.items() if getattr(key, name) is not None}
+    limits = {unit: most for unit, name in LIMITS.items() if (most := getattr(key, name)) is not None}
     return Budget(key.token, "This key", limits, key.budget_duration, key.created_at)
 
 

@@ -24,7 +24,7 @@ from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
 from gateway.services.tasks import TEMPO, Submission, TaskService
-from providers.base.contract import Audio, Checked, SpeechProvider, SpeechRequest, SpeechTasks, Usage
+from providers.base.contract import Audio, Checked, SpeechProvider, SpeechRequest, SpeechTasks, Usage, speaks
 from providers.base.errors import Broken, ProviderError, Unavailable, Unsupported
 
 TOKENS_PER_SECOND = 1250 / 60
@@ -125,7 +125,7 @@ class SpeechService:
     async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
         candidate = turn.candidate
         entry, provider = candidate.deployment.entry, candidate.deployment.provider
-        shown = _shown(request)
+        wished = request
         if not request.voice and "voice" not in request.extra:
             request = replace(request, voice=entry.voice or "")
             if not request.voice:
@@ -135,9 +135,9 @@ class SpeechService:
                     code="missing_required_parameter",
                 )
         request, dropped = without(request, entry.additional_drop_params)
-        if not isinstance(provider, SpeechProvider):
+        if not speaks(provider):
             parts = provider.parts(request) if isinstance(provider, SpeechTasks) else [request]
-            shown[TEMPO] = request.speed / parts[0].speed
+            shown = {**_shown(wished), TEMPO: request.speed / parts[0].speed}
             made = await self._tasks.submit_to(turn, "speech", parts, (shown, caller))
             turn.commit()
             served = replace(made.served, dropped=dropped + made.served.dropped)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from gateway.ledger.cost import total, with_usage
-from gateway.ledger.row import own_cost
+from gateway.ledger.cost import with_usage
+from gateway.ledger.row import cost_by_now
 from gateway.record import Attempt, Cost, Record, Used
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ended:
     """``path`` is the address as it was sent, ``route`` the one it was laid under (empty where there is none).
 
@@ -35,7 +36,7 @@ class Ended:
         """Whether the caller did not get what he asked for."""
         return self.record.code is not None or self.record.status >= 400 or not self.record.status
 
-    @property
+    @cached_property
     def used(self) -> Used:
         """What it made; nothing where it is a client's retry: that was counted already."""
         record = self.record
@@ -43,12 +44,12 @@ class Ended:
             return Used()
         return record.used if record.usage is None else with_usage(record.used, record.usage)
 
-    @property
+    @cached_property
     def cost(self) -> Cost | None:
         """What it cost, as far as that is known by now; ``None`` where it is not."""
-        return total([own_cost(self.record), *self.record.charges.values()])
+        return cost_by_now(self.record)
 
-    @property
+    @cached_property
     def answering(self) -> Attempt | None:
         """The attempt that made the answer."""
         return next((each for each in reversed(self.record.attempts) if each.outcome == "ok"), None)

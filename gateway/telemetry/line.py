@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from gateway.record import Used
@@ -25,6 +26,7 @@ class CallLine:
         if not _access.isEnabledFor(level):
             return
         record = ended.record
+        _ = ended.cost, ended.used  # known from here on: the fields are made on the log's thread, if at all
         served = f"{record.provider}/{record.group}" if record.provider else ""
         told = {"model": record.model, "served": served, "code": record.code or ""}
         if len(record.attempts) > 1:
@@ -36,7 +38,7 @@ class CallLine:
         text = f"{ended.method} {ended.path} {record.status} {spent:.0f}ms {record.id}{notes}"
         # Made here: the logger itself would first look for the line of code that it is called from.
         line = logging.LogRecord(_access.name, level, "", 0, text, None, None)
-        line.fields = self.fields(ended)
+        line.fields = partial(self.fields, ended)
         _access.handle(line)
 
     def fields(self, ended: Ended) -> dict[str, Any]:

@@ -42,14 +42,14 @@ _PLAIN = (OSError, ImportError, sqlite3.Error, StoreError, HookError)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event, complete: nothing in it changes any more."""
+    """One event, complete: nothing in it changes any more. ``fields`` are made where somebody writes them."""
 
     at: float
     level: str
     logger: str
     message: str
     trace: str = ""
-    fields: Mapping[str, Any] | None = None
+    fields: Callable[[], Mapping[str, Any]] | None = None
 
 
 class Sink(logging.Handler):
@@ -155,7 +155,7 @@ def as_json(line: Line) -> str:
     at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     trace = {"stacktrace": line.trace} if line.trace else {}
     told = {"timestamp": at, "level": line.level, "logger": line.logger, "message": line.message}
-    return _encode({**told, **trace, **(line.fields or {})})
+    return _encode({**told, **trace, **(line.fields() if line.fields else {})})
 
 
 def _quiet(args: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from engines.media import AudioFormat, AudioSpec, ByteStream
 from engines.speech import Voice as Voice
@@ -150,6 +151,16 @@ class SpeechProvider(Provider, Protocol):
 
     def voices(self) -> Sequence[Voice]:
         """The voices that can be asked for, the provider's own names first."""
+
+
+def speaks(provider: Provider) -> TypeGuard[SpeechProvider]:
+    """Whether it is a ``SpeechProvider``: ``isinstance`` looks at every method each time, this once for a class."""
+    return _speaks(type(provider))
+
+
+@cache
+def _speaks(kind: type) -> bool:
+    return issubclass(kind, SpeechProvider)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,18 @@ class Rate:
     where: Mapping[str, object]
 
 
+PARTS = {
+    "per_character": "characters",
+    "per_audio_second": "audio_seconds",
+    "per_image": "images",
+    "per_pixel": "pixels",
+    "per_video_second": "video_seconds",
+    "per_input_token": "input_tokens",
+    "per_output_token": "output_tokens",
+}
+"""What the parts of a price are counted in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """USD for each unit; what is ``None`` is not what the vendor counts. The parts add up.
@@ -46,9 +58,13 @@ class Price:
     exact: bool = True
     options: frozenset[str] = field(init=False)
     """The options that ``rates`` ask for."""
+    parts: tuple[tuple[str, float], ...] = field(init=False, repr=False)
+    """What is counted (a name of ``PARTS``), and the USD for one of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", frozenset(name for rate in self.rates for name in rate.where) - {"size"})
+        usd = ((unit, getattr(self, name)) for name, unit in PARTS.items())
+        object.__setattr__(self, "parts", tuple((unit, rate) for unit, rate in usd if rate is not None))
 
 
 def free(source: str) -> Price:

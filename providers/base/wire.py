@@ -12,8 +12,8 @@ import io
 import json
 import ssl
 from collections.abc import Mapping
-from functools import partial
-from types import SimpleNamespace
+from contextvars import ContextVar
+from functools import lru_cache, partial
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -44,6 +44,14 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _Lost from error
+
+
+class _Request(aiohttp.ClientRequest):
+    """One that says when it begins to be written: there is a connection then."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        _FLIGHT.get().leaves()
+        return await super().send(conn)
 
 
 class _Flight:
@@ -80,6 +88,9 @@ class _Flight:
         error, words = next((error, words) for kind, error, words in _WORDS if isinstance(fault, kind))
         return error(f"{self.vendor}{words}", sent=self.sent)
 
+
+_FLIGHT: ContextVar[_Flight] = ContextVar("flight")
+"""The request that the running task makes: aiohttp has no cheaper way to hand it on."""
 
 _WORDS: tuple[tuple[type[Exception], type[ProviderError], str], ...] = (
     (aiohttp.ClientConnectorDNSError, errors.UpstreamDown, ": the name of its server cannot be resolved."),
@@ -138,8 +149,11 @@ class Answer:
         try:
             if not self._taken and (self.length or 0) > self._cap:
                 raise self._too_large()
-            async with self._flight.idle_clock():
-                piece = await self._response.content.readany()
+            body = self._response.content
+            piece = body.read_nowait()
+            if not piece and not body.at_eof():
+                async with self._flight.idle_clock():
+                    piece = await body.readany()
             self._taken += len(piece)
             if self._taken > self._cap:
                 raise self._too_large()
@@ -302,19 +316,18 @@ class Wire:
     async def _open(
         self, flight: _Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any
     ) -> Answer:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=flight.deadlines.connect)
         try:
             session = self._session(egress)
-            if not (is_plain(url) and url.lower().startswith(("http://", "https://"))):
-                raise ValueError
+            # One that is signed for a single use need not be remembered.
+            address = _address.__wrapped__(url) if "?" in url else _address(url)
+            _FLIGHT.set(flight)
             async with flight.clock():
-                # Sent as it is written: signatures are made over the very characters.
                 response = await session.request(
                     method,
-                    URL(url, encoded=True),
-                    timeout=timeout,
+                    address,
+                    timeout=_timeout(flight.deadlines.connect),
                     allow_redirects=False,
-                    trace_request_ctx=flight,
+                    middlewares=() if method == "POST" else (_once,),
                     **more,
                 )
         except _FAULTS as fault:
@@ -328,8 +341,6 @@ class Wire:
         if self._closed:
             raise errors.Unavailable("The gateway is shutting down.", reason="closing")
         if egress not in self._sessions:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_leaves)
             resolver = GuardedResolver(egress, self._resolver)
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
@@ -342,15 +353,23 @@ class Wire:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "media-gateway"},
                 trust_env=False,
-                middlewares=(_once,),
-                trace_configs=[trace],
+                request_class=_Request,
             )
             self._sessions[egress] = session, resolver
         return self._sessions[egress][0]
 
 
-async def _leaves(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.leaves()
+@lru_cache(1024)
+def _address(url: str) -> URL:
+    """Sent as it is written: signatures are made over the very characters. Raises ``ValueError``."""
+    if not (is_plain(url) and url.lower().startswith(("http://", "https://"))):
+        raise ValueError
+    return URL(url, encoded=True)
+
+
+@lru_cache(64)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 async def _downloaded(answer: Answer, fetch: Fetch) -> Answer:

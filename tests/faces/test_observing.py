@@ -251,7 +251,7 @@ def test_the_console_line(server: Running, client: httpx.Client, caplog: pytest.
     first, second = caplog.messages
     assert re.fullmatch(r"POST /v1/audio/speech 429 \d+ms call-9 model='full' code='engine_overloaded'", first)
     assert second == "POST /v1/audio/speech 200 2000ms req_1 model='first' served='other/second' attempts='2'"
-    fields = caplog.records[1].fields
+    fields = caplog.records[1].fields()
     assert fields["used"] == {"characters": 11, "audio_seconds": 1.5, "input_tokens": 3, "output_tokens": 40}
     assert [each["outcome"] for each in fields["attempts"]] == ["provider_unavailable", "ok"]
     assert "texts" not in fields

@@ -118,9 +118,11 @@ class Slow(SqliteLedger):
 
     def __init__(self) -> None:
         super().__init__(None)
+        self.asked = asyncio.Event()
         self.let = asyncio.Event()
 
     async def write(self, rows) -> None:
+        self.asked.set()
         await self.let.wait()
         await super().write(rows)
 
@@ -142,8 +144,7 @@ async def test_the_last_byte_waits_for_the_row() -> None:
     lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     serving = asyncio.create_task(lane(scope, asyncio.Event().wait, send))
-    while not book._last:
-        await asyncio.sleep(0)
+    await store.asked.wait()
     for _ in range(10):
         await asyncio.sleep(0)
     assert [message.get("body") for message in sent] == [None, b"first"]

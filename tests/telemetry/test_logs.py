@@ -44,7 +44,7 @@ def objects(out: io.StringIO) -> list[dict]:
 def test_one_object_a_line() -> None:
     out = io.StringIO()
     with logging_to(out) as logger:
-        logger.info("it is\n%s", "über", extra={"fields": {"request_id": "r", "used": {"characters": 5}}})
+        logger.info("it is\n%s", "über", extra={"fields": lambda: {"request_id": "r", "used": {"characters": 5}}})
         try:
             raise OSError(28, "disk full")
         except OSError:
@@ -127,7 +127,7 @@ general_settings: {master_key: master-key-1, webhook_url: 'https://a.example', w
     leaks = ["vendor%2F%22key%22%2B1", "sk-abcdef123456", *secrets - {"US"}]
     with logging_to(out, redact=Redactor(secrets)) as logger:
         for leak in leaks:
-            logger.info("a %s b", leak, extra={"fields": {"deep": [{"down": f"x={leak}"}]}})
+            logger.info("a %s b", leak, extra={"fields": lambda leak=leak: {"deep": [{"down": f"x={leak}"}]}})
         try:
             raise OSError("master-key-1")
         except OSError:
