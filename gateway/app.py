@@ -127,10 +127,10 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
             yield
 
     async def require_key(request: Request) -> None:
-        request.scope["state"]["call"].record.who = keys.check(request.scope["headers"])
+        request.scope["state"]["call"].record.who = keys.check(request.scope["state"]["call"].headers)
 
     async def require_admin(request: Request) -> None:
-        request.scope["state"]["call"].record.who = keys.check_admin(request.scope["headers"])
+        request.scope["state"]["call"].record.who = keys.check_admin(request.scope["state"]["call"].headers)
 
     app = FastAPI(title="media-gateway", version=__version__, lifespan=lifespan, redirect_slashes=False)
     speech = speech_endpoint(lambda: house.opened().speech, general, keys)

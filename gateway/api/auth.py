@@ -6,12 +6,12 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-from gateway.api.http import Header
+from gateway.api.http import Headers
 from gateway.errors import Forbidden, Unauthorized
 from gateway.keys.periods import told
 from gateway.keys.ring import Keyring
@@ -64,12 +64,12 @@ class KeyCheck:
         """Whether a key is needed at all."""
         return self._digest is not None
 
-    def owner(self, headers: Sequence[Header]) -> str:
+    def owner(self, headers: Headers) -> str:
         """A digest of the caller's key, by which what it made is found again; empty where there are no keys."""
         given = self._key(headers) if self.enabled else None
         return "" if given is None else sha256(b"owner:" + given).hexdigest()
 
-    def check(self, headers: Sequence[Header]) -> Who:
+    def check(self, headers: Headers) -> Who:
         """Who calls. Raises ``Unauthorized`` where that is nobody known, ``Forbidden`` for a page of another site."""
         if self._digest is None:
             if not self._everybody:
@@ -94,24 +94,23 @@ class KeyCheck:
             raise Unauthorized(f"This key expired at {told(key.expires)}.", code="expired_key")
         return Who(token, key.key_alias or key.key_name, admin=False, user=key.user_id or "", tags=key.tags)
 
-    def check_admin(self, headers: Sequence[Header]) -> Who:
+    def check_admin(self, headers: Headers) -> Who:
         """The same; raises ``Forbidden`` for a virtual key."""
         who = self.check(headers)
         if not who.admin:
             raise Forbidden("This needs the master key.", code="admin_only")
         return who
 
-    def _key(self, headers: Sequence[Header]) -> bytes | None:
+    def _key(self, headers: Headers) -> bytes | None:
         for name in self._headers:
-            for key, value in headers:
-                if key == name:
-                    bare = value.strip()
-                    if bare[:7].lower() == b"bearer ":
-                        bare = bare[7:].strip()
-                    elif name == b"authorization":
-                        bare = b""  # another scheme, such as Basic
-                    if bare:
-                        return bare
+            if name in headers:
+                bare = headers[name].strip()
+                if bare[:7].lower() == b"bearer ":
+                    bare = bare[7:].strip()
+                elif name == b"authorization":
+                    bare = b""  # another scheme, such as Basic
+                if bare:
+                    return bare
         return None
 
 
@@ -125,8 +124,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_origin(headers: Sequence[Header]) -> None:
-    origin = next((value for key, value in headers if key == b"origin"), None)
+def _check_origin(headers: Headers) -> None:
+    origin = headers.get(b"origin")
     if origin is not None:
         try:
             host = urlsplit(origin.decode("latin-1")).hostname or ""

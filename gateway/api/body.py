@@ -14,7 +14,7 @@ class ClientGone(Exception):
 
 async def read_body(call: Call, limit: int, seconds: float) -> bytes:
     """The whole body. Raises ``TooLarge``, ``BodyTimeout``, ``InvalidRequest`` or ``ClientGone``."""
-    declared = call.header(b"content-length")
+    declared = call.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Protocol
 
@@ -51,12 +51,11 @@ def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
     A retry is what carries the ``Idempotency-Key`` of an earlier call, or what an official SDK of OpenAI's says is one
     (``x-stainless-retry-count``); those send no key of their own. Raises ``InvalidRequest``.
     """
-    headers = call.scope["headers"]
-    given = {name: value for name, value in headers if name in (b"idempotency-key", b"x-stainless-retry-count")}
-    key = given.get(b"idempotency-key", b"").decode("latin-1").strip()
-    count = given.get(b"x-stainless-retry-count", b"0").strip()
+    headers = call.headers
+    key = headers.get(b"idempotency-key", b"").decode("latin-1").strip()
+    count = headers.get(b"x-stainless-retry-count", b"0").strip()
     retry = bool(key) or (count.isdigit() and int(count) > 0)
-    dry_run = (call.header(b"x-media-gateway-dry-run") or b"").strip().lower() in (b"true", b"1")
+    dry_run = (call.headers.get(b"x-media-gateway-dry-run") or b"").strip().lower() in (b"true", b"1")
     wished = wishes(call, body.model_extra)
     _say_who(call, keys.user_header, body.model_extra or {}, wished.tags)
     route, guardrails = call.scope["path"].removeprefix("/v1"), body.guardrails or ()
@@ -68,8 +67,11 @@ def passed_on(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (extra or {}).items() if name not in _OURS}
 
 
-def _say_who(call: Call, header: str | None, extra: Mapping[str, Any], tags: Iterable[str]) -> None:
-    end_user = _storable(_end_user(call, header, extra))
+def _say_who(call: Call, header: str | None, extra: Mapping[str, Any], tags: Collection[str]) -> None:
+    names = _END_USER_HEADERS if header is None else (*_END_USER_HEADERS, header.encode())
+    if not extra and not tags and not any(name in call.headers for name in names):
+        return
+    end_user = _storable(_end_user(call, names, extra))
     every = tuple(dict.fromkeys((*call.record.who.tags, *map(_storable, sorted(tags)))))
     if len(end_user) > _MOST:
         raise InvalidRequest(f"The name of an end user has at most {_MOST} letters.", param="user")
@@ -78,11 +80,10 @@ def _say_who(call: Call, header: str | None, extra: Mapping[str, Any], tags: Ite
     call.record.who = replace(call.record.who, end_user=end_user, tags=every)
 
 
-def _end_user(call: Call, header: str | None, extra: Mapping[str, Any]) -> str:
+def _end_user(call: Call, names: Iterable[bytes], extra: Mapping[str, Any]) -> str:
     """In LiteLLM's order; what is no text is not looked at, as there."""
-    names = _END_USER_HEADERS if header is None else (*_END_USER_HEADERS, header.encode())
     said: list[object] = [
-        *((call.header(name) or b"").decode("latin-1").strip() for name in names),
+        *((call.headers.get(name) or b"").decode("latin-1").strip() for name in names),
         extra.get("user"),
         _inside(extra, "litellm_metadata", "user"),
         _inside(extra, "metadata", "user_id"),

@@ -85,8 +85,8 @@ class Fastlane:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
-        call = Call(scope, receive, send, Record(request_id(given), scope["path"]))
+        call = Call(scope, receive, send, Record("", scope["path"]))
+        call.record.id = request_id(call.headers.get(b"x-request-id"))
         call.send = self._dressed(call, send)
         scope.setdefault("state", {})["call"] = call
         self._active += 1
@@ -141,7 +141,7 @@ class Fastlane:
             return
         call.record.media = True
         if route.access is Access.KEY:
-            call.record.who = self._keys.check(call.scope["headers"])
+            call.record.who = self._keys.check(call.headers)
         if self.draining:
             raise _shutting_down()
         leave = self._enter(call.record.who)
@@ -154,9 +154,9 @@ class Fastlane:
         call.record.code = error.code
         if call.record.status:
             return  # an answer had begun: without its end the server cuts the connection
-        declared = call.header(b"content-length") or b"0"
+        declared = call.headers.get(b"content-length") or b"0"
         # A body of unknown or great length that nobody will read is not worth keeping the connection for.
-        close = call.header(b"transfer-encoding") is not None or len(declared) > 6
+        close = call.headers.get(b"transfer-encoding") is not None or len(declared) > 6
         await send_error(call.send, error, ((b"connection", b"close"),) if close else ())
 
     def _dressed(self, call: Call, send: Send) -> Send:
@@ -167,6 +167,7 @@ class Fastlane:
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
+                whole = any(name == b"content-length" for name, _ in message.get("headers", ()))
                 spent = int(record.seconds * 1000)
                 message["headers"] = [
                     *message.get("headers", ()),
@@ -179,7 +180,7 @@ class Fastlane:
                 if record.guardrails:
                     applied = plain(",".join(record.guardrails))
                     message["headers"].append((b"x-litellm-applied-guardrails", applied))
-                if any(name == b"content-length" for name, _ in message["headers"]):
+                if whole:
                     held.append(message)  # the body follows at once: both go out together
                     return
             elif not message.get("more_body", False):

@@ -36,7 +36,7 @@ async def read_fields(call: Call, settings: GeneralSettings, model: type[M]) -> 
 
     Raises ``InvalidRequest`` naming the field, and what ``read_body`` raises.
     """
-    media = (call.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    media = (call.headers.get(b"content-type") or b"").partition(b";")[0].strip().lower()
     try:
         if media in (b"multipart/form-data", b"application/x-www-form-urlencoded"):
             fields = await read_form(call, FORM_LIMIT, settings.body_timeout)
@@ -69,7 +69,7 @@ async def read_form(call: Call, limit: int, seconds: float) -> dict[str, Any]:
 
     Raises what ``read_body`` raises.
     """
-    declared = call.header(b"content-length")
+    declared = call.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     request = Request(call.scope, _at_most(limit, call.receive))

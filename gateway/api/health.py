@@ -30,7 +30,7 @@ def lay_health(
         status = "draining" if draining() else _status(standings)
         content: dict[str, Any] = {"status": status}
         if verbose is not None and verbose.lower() not in ("0", "false"):
-            keys.check_admin(request.scope["headers"])
+            keys.check_admin(request.scope["state"]["call"].headers)
             content["models"] = [_detail(standing) for standing in standings]
         return JSONResponse(content, 200 if status == "healthy" else 503)
 

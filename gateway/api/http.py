@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from gateway.record import Record
 
@@ -15,13 +15,32 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Headers = Mapping[bytes, bytes]
+
+
+class Connection(Protocol):
+    """What our own server tells beyond ASGI, under ``CONNECTION`` in the scope's ``extensions``.
+
+    ``paused``: the client takes its bytes too slowly, and whatever is sent waits. ``gone`` is called when he hangs up
+    before the end of his answer: whoever wants to know sets it.
+    """
+
+    gone: Callable[[], None] | None
+
+    @property
+    def paused(self) -> bool:
+        """Whether sending waits now."""
+
+
+CONNECTION = "media_gateway.connection"
 
 
 @dataclass(slots=True)
 class Call:
     """One HTTP request on its way. ``complete``: the answer's last byte was handed to the server.
 
-    ``noted`` is the code of its error when it was written down.
+    ``noted`` is the code of its error when it was written down. ``headers`` are by name, in lower case; of several
+    with one name it is the first. ``connection``: ``None`` where another server than ours serves.
     """
 
     scope: Scope
@@ -30,10 +49,12 @@ class Call:
     record: Record
     complete: bool = False
     noted: str | None = None
+    headers: Headers = field(init=False)
+    connection: Connection | None = field(init=False)
 
-    def header(self, name: bytes) -> bytes | None:
-        """The first header called ``name`` (lower case)."""
-        return next((value for key, value in self.scope["headers"] if key == name), None)
+    def __post_init__(self) -> None:
+        self.headers = dict(reversed(self.scope["headers"]))
+        self.connection = self.scope.get("extensions", {}).get(CONNECTION)
 
 
 Endpoint = Callable[[Call], Awaitable[None]]

@@ -89,7 +89,7 @@ class ImageRoutes:
     async def _item(self, call: Call, service: ImageService, blob: Blob, body: ImageBody) -> dict[str, str]:
         if body.wants_bytes:
             return {"b64_json": await service.base64(blob)}
-        host = (call.header(b"host") or b"localhost").decode("latin-1")
+        host = (call.headers.get(b"host") or b"localhost").decode("latin-1")
         return {"url": self._links().make(blob, call.scope["scheme"], host)}
 
     async def _events(self, service: ImageService, submission: Submission, body: ImageBody) -> AsyncIterator[bytes]:

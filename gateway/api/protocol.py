@@ -11,13 +11,75 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from gateway.api.http import CONNECTION
 from gateway.config import GeneralSettings
 from gateway.ids import request_id
 
 HEADER_BYTES = 64 * 1024
 """The longest request line and headers together."""
+
+
+_SLOW = frozenset((b"connection", b"transfer-encoding", b"content-length"))
+_CONTROLS = bytes({*range(32), 127} - {9, 10, 13})
+
+
+class Cycle(RequestResponseCycle):
+    """One request and its answer, as a ``Connection``; a streamed answer's head is written in one go.
+
+    uvicorn looks at every header by itself, with two patterns: a third of the time that an answer takes there.
+    """
+
+    gone: Callable[[], None] | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether sending waits now."""
+        return self.flow.write_paused
+
+    def lost(self) -> None:
+        """The client has hung up."""
+        if not self.response_complete:
+            self.disconnected = True
+            self.message_event.set()
+            if self.gone is not None:
+                self.gone()
+
+    async def send(self, message: Any) -> None:
+        """As ASGI says. What is not the plain beginning or middle of a stream is uvicorn's."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started and message["type"] == "http.response.start":
+            if (head := self._head(message)) is not None:
+                self.response_started = self.chunked_encoding = True
+                self.waiting_for_100_continue = False
+                self.transport.write(head)
+                return
+        elif self.chunked_encoding and not self.response_complete and message.get("more_body"):
+            if body := message["body"]:
+                self.transport.writelines([b"%x\r\n" % len(body), body, b"\r\n"])
+            return
+        await super().send(message)
+
+    def _head(self, message: Any) -> bytes | None:
+        """That of an answer of unknown length on a connection that stays; ``None`` for any other."""
+        status, headers = message["status"], message["headers"]
+        if not self.keep_alive or status in (204, 304) or self.scope["method"] == "HEAD":
+            return None
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.default_headers, *headers):
+            if name in _SLOW:
+                return None
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"transfer-encoding: chunked\r\n\r\n")
+        head = b"".join(lines)
+        ends = len(self.default_headers) + len(headers) + 3
+        if head.count(b"\r") != ends or head.count(b"\n") != ends or head.translate(None, _CONTROLS) != head:
+            raise RuntimeError("A header holds a control character.")
+        return head
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -28,6 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
+    _serving: Cycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Arm the deadline of the first request, or turn the caller away."""
@@ -38,9 +101,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadline, and tell who is being served."""
         self._disarm()
         super().connection_lost(exc)
+        if self._serving is not None:
+            self._serving.lost()
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes of the headers."""
@@ -66,6 +131,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed is answered in OpenAI's shape too."""
         self._answer(400, "Bad Request", msg, "invalid_http")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = Cycle
+        assert isinstance(cycle, Cycle)
+        self._serving = cycle
+        cycle.scope["extensions"] = {CONNECTION: cycle}  # type: ignore[typeddict-item]
+        super()._start_asgi_task(cycle, app)
 
     def _arm(self) -> None:
         self._header_bytes = 0

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gateway.api.http import Header
 from gateway.ledger.row import cost_at_start
 from gateway.record import Record
 from gateway.services.served import Served
+
+
+_LONGEST = 500
 
 
 def served_headers(served: Served) -> list[Header]:
@@ -39,14 +43,19 @@ def attempt_headers(record: Record) -> list[Header]:
         return []
     last = record.attempts[-1]
     groups = len({attempt.group for attempt in record.attempts})
+    return [*_attempted(last.deployment, last.group, len(record.attempts), groups, record.fallbacks)]
+
+
+@lru_cache(1024)
+def _attempted(deployment: str, group: str, attempts: int, groups: int, fallbacks: int) -> tuple[Header, ...]:
     told = {
-        b"x-litellm-model-id": last.deployment,
-        b"x-litellm-model-group": last.group,
-        b"x-litellm-attempted-retries": str(len(record.attempts) - groups),
-        b"x-litellm-attempted-fallbacks": str(record.fallbacks),
-        b"x-media-gateway-attempts": str(len(record.attempts)),
+        b"x-litellm-model-id": deployment,
+        b"x-litellm-model-group": group,
+        b"x-litellm-attempted-retries": str(attempts - groups),
+        b"x-litellm-attempted-fallbacks": str(fallbacks),
+        b"x-media-gateway-attempts": str(attempts),
     }
-    return [(name, plain(value)) for name, value in told.items()]
+    return tuple((name, plain(value)) for name, value in told.items())
 
 
 def cost_headers(record: Record) -> list[Header]:
@@ -67,4 +76,6 @@ def cost_headers(record: Record) -> list[Header]:
 
 def plain(value: str) -> bytes:
     """A name from the config or the body may hold anything, line ends too; a header holds printable ASCII."""
-    return re.sub(r"[^\x20-\x7e]", "?", value[:500]).encode("ascii")
+    if len(value) <= _LONGEST and value.isascii() and value.isprintable():
+        return value.encode("ascii")
+    return re.sub(r"[^\x20-\x7e]", "?", value[:_LONGEST]).encode("ascii")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from gateway.api.body import ClientGone
 from gateway.api.http import Call, Header
@@ -19,34 +19,46 @@ class StreamBroken(Exception):
     """The answer had begun when its source failed: the connection is cut, so that the client sees it is incomplete."""
 
 
-@asynccontextmanager
-async def while_connected(call: Call) -> AsyncIterator[None]:
-    """Cancel the body of the ``with`` when the caller hangs up; it then ends with ``ClientGone``.
+class while_connected:  # noqa: N801 - reads as a function
+    """Cancel the body of the ``async with`` when the caller hangs up; it then ends with ``ClientGone``.
 
     The request's body must have been read: after that the server's next message is the disconnect.
     """
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await call.receive())["type"] != "http.disconnect":
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        if self._call.connection is None:
+            self._watcher = asyncio.create_task(self._watch())
+        else:
+            self._call.connection.gone = self._hung_up
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._call.connection is not None:
+            self._call.connection.gone = None
+        if self._gone and isinstance(error, asyncio.CancelledError):
+            self._task.uncancel()
+            raise ClientGone from None
+
+    async def _watch(self) -> None:
+        while (await self._call.receive())["type"] != "http.disconnect":
             pass
-        if not call.complete:  # the server says "disconnect" after a complete answer too
-            gone = True
-            task.cancel()
+        self._hung_up()
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone:
-            raise
-        task.uncancel()
-        raise ClientGone from None
-    finally:
-        watcher.cancel()
+    def _hung_up(self) -> None:
+        if not self._call.complete:  # the server says "disconnect" after a complete answer too
+            self._gone = True
+            self._task.cancel()
 
 
 async def send_stream(
@@ -58,10 +70,15 @@ async def send_stream(
     """
     start = [(b"content-type", media.encode()), *headers]
     await call.send({"type": "http.response.start", "status": 200, "headers": start})
+    connection = call.connection
     try:
         async for chunk in chunks:
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            if connection is not None and not connection.paused:
+                await call.send(message)  # it does not wait
+                continue
             async with asyncio.timeout(stall):
-                await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await call.send(message)
     except (GatewayError, ProviderError) as error:
         raise StreamBroken(str(error)) from error
     except TimeoutError:

@@ -96,7 +96,7 @@ class VideoRoutes:
         order: Literal["asc", "desc"] = "desc",
     ) -> JSONResponse:
         """The videos of your key, the newest first."""
-        service, owner = self._service(), self._keys.owner(request.scope["headers"])
+        service, owner = self._service(), self._keys.owner(request.scope["state"]["call"].headers)
         jobs, more = await service.page(owner, after, limit, newest_first=order == "desc")
         data = [video_object(job) for job in jobs]
         ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
@@ -104,19 +104,19 @@ class VideoRoutes:
 
     async def retrieve(self, request: Request, video_id: str) -> JSONResponse:
         """One video: its status, and how far it is."""
-        job = await self._service().get(video_id, self._keys.owner(request.scope["headers"]))
+        job = await self._service().get(video_id, self._keys.owner(request.scope["state"]["call"].headers))
         return JSONResponse(video_object(job), headers={"openai-poll-after-ms": str(POLL_AFTER_MS)})
 
     async def content(self, request: Request, video_id: str, variant: Variant = "video") -> Response:
         """The film itself, a picture of it or a sheet of pictures; whole or in part (`Range`)."""
-        blob = await self._service().content(video_id, self._keys.owner(request.scope["headers"]), variant)
+        blob = await self._service().content(video_id, self._keys.owner(request.scope["state"]["call"].headers), variant)
         return blob_response(request, self._blobs(), blob, video_id)
 
     async def remix(self, request: Request, video_id: str) -> JSONResponse:
         """The same film with another prompt, by the model that made it."""
         service, call = self._service(), _call(request)
         call.record.media = True
-        await service.get(video_id, self._keys.owner(request.scope["headers"]))
+        await service.get(video_id, self._keys.owner(request.scope["state"]["call"].headers))
         body, content = await read_fields(call, self._settings, RemixBody)
         call.record.kind = "video"
         who = caller(self._keys, call, content, body)
@@ -150,13 +150,13 @@ class VideoRoutes:
                 "Missing required parameter: 'video'.", param="video", code="missing_required_parameter"
             )
         if isinstance(given, str):
-            job = await self._service().get(given, self._keys.owner(request.scope["headers"]))
+            job = await self._service().get(given, self._keys.owner(request.scope["state"]["call"].headers))
             raise unsupported(job.model, verb)
         raise InvalidRequest(f"No model here can {verb} a video.", param="video", code="unsupported_operation")
 
     async def delete(self, request: Request, video_id: str) -> JSONResponse:
         """Forget a video; one that is still being made is cancelled."""
-        await self._service().delete(video_id, self._keys.owner(request.scope["headers"]))
+        await self._service().delete(video_id, self._keys.owner(request.scope["state"]["call"].headers))
         return JSONResponse({"id": video_id, "object": "video.deleted", "deleted": True})
 
 

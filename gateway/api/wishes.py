@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 MAX_RETRIES = 100
 MAX_NAMES = 50
-_HEADERS = (b"x-litellm-timeout", b"x-litellm-stream-timeout", b"x-litellm-num-retries", b"x-litellm-tags")
+_HEADERS = frozenset(
+    (b"x-litellm-timeout", b"x-litellm-stream-timeout", b"x-litellm-num-retries", b"x-litellm-tags")
+)
+_NONE = Wishes()
 
 
 def wishes(call: Call, extra: dict[str, Any] | None = None) -> Wishes:
@@ -22,8 +25,10 @@ def wishes(call: Call, extra: dict[str, Any] | None = None) -> Wishes:
 
     A header wins over the field. Raises ``InvalidRequest`` naming the field or header that is wrong.
     """
+    if not extra and _HEADERS.isdisjoint(call.headers):
+        return _NONE
     body = {} if extra is None else extra
-    given = {name: value.decode("latin-1").strip() for name, value in call.scope["headers"] if name in _HEADERS}
+    given = {name: call.headers[name].decode("latin-1").strip() for name in _HEADERS if name in call.headers}
     fallbacks = _taken(body, "fallbacks", _names)
     disabled = _taken(body, "disable_fallbacks", _flag)
     retries, timeout = _taken(body, "num_retries", _count), _taken(body, "timeout", _seconds)

@@ -133,13 +133,18 @@ def metered(price: Price | None, used: Used, usage: Usage) -> Cost | None:
     return cost(price, with_usage(used, usage))
 
 
-_COUNTED = ("characters", "audio_seconds", "input_tokens", "output_tokens")
-
-
 def with_usage(used: Used, usage: Usage) -> Used:
     """``used`` with what the provider counted; itself where that is nothing new."""
-    known = {name: value for name in _COUNTED if (value := getattr(usage, name)) not in (None, getattr(used, name))}
-    return replace(used, **known) if known else used
+    characters, seconds, given, made = usage.characters, usage.audio_seconds, usage.input_tokens, usage.output_tokens
+    if seconds is None and given is None and made is None and characters in (None, used.characters):
+        return used
+    return replace(
+        used,
+        characters=used.characters if characters is None else characters,
+        audio_seconds=used.audio_seconds if seconds is None else seconds,
+        input_tokens=used.input_tokens if given is None else given,
+        output_tokens=used.output_tokens if made is None else made,
+    )
 
 
 def failed(error: ProviderError, whole: Cost | None) -> Cost | None:

@@ -218,11 +218,10 @@ def _values(row: Row) -> list[Any]:
     for place in _JSON_PLACES:
         values[place] = _encode(values[place]) if values[place] else "[]"
     values[-1] = SURENESS.index(row.certainty)
-    # Half a surrogate pair, which JSON can hold, cannot be stored.
-    return [
-        each.encode("utf-8", "replace").decode() if isinstance(each, str) and not each.isascii() else each
-        for each in values
-    ]
+    if not "".join([row.route, row.alias, row.user, row.end_user, row.model, row.size or ""]).isascii():
+        # Half a surrogate pair, which JSON can hold, cannot be stored.
+        values = [each.encode("utf-8", "replace").decode() if isinstance(each, str) else each for each in values]
+    return values
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -200,6 +200,7 @@ class _Metered:
         self._usage = usage
         self._cost = cost
         self._admitted = admitted
+        self._settled = False
 
     def __aiter__(self) -> Self:
         return self
@@ -218,6 +219,9 @@ class _Metered:
             await self._settle()
 
     async def _settle(self) -> None:
+        if self._settled:
+            return
+        self._settled = True
         seconds, cost = self._usage.audio_seconds, self._cost()
         usd = None if cost is None else cost.usd
         await self._admitted.settle(Amounts(usd=usd, characters=None, audio_seconds=seconds, images=None))

@@ -136,6 +136,8 @@ def expected_usd(table: Routes[Deployment], model: str, requests: Sequence[Media
 
     Raises ``UnknownModel``.
     """
-    costs = [expected(candidate.deployment.price, requests)[1] for candidate in table.candidates(model)]
+    # Mostly it is one and the same.
+    prices = {id(each.deployment.price): each.deployment.price for each in table.candidates(model)}
+    costs = [expected(price, requests)[1] for price in prices.values()]
     known = [cost.usd for cost in costs if cost is not None]
     return max(known) if len(known) == len(costs) else None

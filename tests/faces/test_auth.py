@@ -111,7 +111,7 @@ def test_without_a_key_other_sites_pages_are_kept_out(espeak_server: Running, or
 
 
 def test_no_auth_means_everybody(locked_server: Running) -> None:
-    KeyCheck(None, everybody=True).check([(b"origin", b"https://evil.example")])
+    KeyCheck(None, everybody=True).check({b"origin": b"https://evil.example"})
     headers = {"Origin": "https://elsewhere.example", "api-key": KEY}  # a key is enough, from anywhere
     assert call(locked_server, "GET", "/v1/models", headers).status_code == 200
 
