@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.ids import token
 from providers.base.contract import Usage
 from providers.base.price import Price
 
@@ -77,7 +77,7 @@ NOTHING = Cost(0.0)
 
 
 def _row() -> str:
-    return f"{time.time_ns():016x}{secrets.token_hex(4)}"
+    return f"{time.time_ns():016x}{token()[:8]}"
 
 
 @dataclass(slots=True, weakref_slot=True)

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 
 from engines.media import AudioFormat
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.contract import (
     Address,
     Audio,
@@ -33,7 +34,7 @@ from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price, Rate
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
-from providers.base.wire import Answer, Wire
+from providers.base.wire import Wire
 
 API = "https://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")

@@ -14,13 +14,14 @@ from pydantic import Field, SecretStr
 
 from engines.media import AudioFormat
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.contract import Audio, Provider, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects.chat_audio import VOICES, Chunks, chat_body, refused
 from providers.base.dialects.event_sound import EventSound
 from providers.base.exchange import Deadlines, Exchange
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts, Resources, Vendor
-from providers.base.wire import Answer, Wire
+from providers.base.wire import Wire
 
 API = "https://api.openai.com/v1"
 KEY_VARIABLE, BASE_VARIABLES = "OPENAI_API_KEY", ("OPENAI_BASE_URL", "OPENAI_API_BASE")

@@ -17,6 +17,8 @@ async def read_body(call: Call, limit: int, seconds: float) -> bytes:
     declared = call.headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
+    if call.connection is not None and (body := call.connection.whole_body()) is not None:
+        return _filled(body, limit)
     try:
         async with asyncio.timeout(seconds):
             return await _all(call, limit)
@@ -35,11 +37,17 @@ async def _all(call: Call, limit: int) -> bytes:
         if len(body) > limit:
             raise _too_large(limit)
         more = message.get("more_body", False)
+    return _filled(bytes(body), limit)
+
+
+def _filled(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
     if not body:
         raise InvalidRequest(
             "The request has no body. Send a JSON object with Content-Type: application/json.", code="invalid_json"
         )
-    return bytes(body)
+    return body
 
 
 def _too_large(limit: int) -> TooLarge:

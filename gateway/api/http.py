@@ -31,6 +31,9 @@ class Connection(Protocol):
     def paused(self) -> bool:
         """Whether sending waits now."""
 
+    def whole_body(self) -> bytes | None:
+        """What the client has sent, if it is all there already; nothing is left to receive then."""
+
 
 CONNECTION = "media_gateway.connection"
 

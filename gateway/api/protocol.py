@@ -38,6 +38,15 @@ class Cycle(RequestResponseCycle):
         """Whether sending waits now."""
         return self.flow.write_paused
 
+    def whole_body(self) -> bytes | None:
+        """What the client has sent, if it is all there."""
+        if self.more_body or self.waiting_for_100_continue:
+            return None
+        body, self.body = bytes(self.body), bytearray()
+        self.flow.resume_reading()
+        self.message_event.clear()
+        return body
+
     def lost(self) -> None:
         """The client has hung up."""
         if not self.response_complete:
@@ -136,7 +145,7 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle.__class__ = Cycle
         assert isinstance(cycle, Cycle)
         self._serving = cycle
-        cycle.scope["extensions"] = {CONNECTION: cycle}  # type: ignore[typeddict-item]
+        cycle.scope["extensions"] = {CONNECTION: cycle}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
 
     def _arm(self) -> None:

@@ -10,7 +10,6 @@ from gateway.ledger.row import cost_at_start
 from gateway.record import Record
 from gateway.services.served import Served
 
-
 _LONGEST = 500
 
 

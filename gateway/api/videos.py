@@ -109,7 +109,9 @@ class VideoRoutes:
 
     async def content(self, request: Request, video_id: str, variant: Variant = "video") -> Response:
         """The film itself, a picture of it or a sheet of pictures; whole or in part (`Range`)."""
-        blob = await self._service().content(video_id, self._keys.owner(request.scope["state"]["call"].headers), variant)
+        blob = await self._service().content(
+            video_id, self._keys.owner(request.scope["state"]["call"].headers), variant
+        )
         return blob_response(request, self._blobs(), blob, video_id)
 
     async def remix(self, request: Request, video_id: str) -> JSONResponse:

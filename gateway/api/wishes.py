@@ -14,9 +14,7 @@ T = TypeVar("T")
 
 MAX_RETRIES = 100
 MAX_NAMES = 50
-_HEADERS = frozenset(
-    (b"x-litellm-timeout", b"x-litellm-stream-timeout", b"x-litellm-num-retries", b"x-litellm-tags")
-)
+_HEADERS = frozenset((b"x-litellm-timeout", b"x-litellm-stream-timeout", b"x-litellm-num-retries", b"x-litellm-tags"))
 _NONE = Wishes()
 
 

@@ -82,8 +82,10 @@ class Load:
         """Whether its ``max_parallel_requests`` or its ``rpm`` of the last minute is reached."""
         if traits.max_parallel is not None and self.in_flight >= traits.max_parallel:
             return True
+        if traits.rpm is None:
+            return False
         self._forget(now)
-        return traits.rpm is not None and len(self._starts) >= traits.rpm
+        return len(self._starts) >= traits.rpm
 
     def _forget(self, now: float) -> None:
         while self._starts and now - self._starts[0] >= _MINUTE:
@@ -92,12 +94,16 @@ class Load:
 
 def pick(seats: Sequence[tuple[Traits, Load]], balance: Balance, chance: Random, now: float) -> int:
     """The place in ``seats`` (one at least) of the deployment to ask: the lowest ``order``, then by the strategy."""
-    first = min(traits.order for traits, _ in seats)
-    places = [place for place, (traits, _) in enumerate(seats) if traits.order == first]
+    orders = [traits.order for traits, _ in seats]
+    first = min(orders)
+    places = [place for place, order in enumerate(orders) if order == first]
     if len(places) == 1:
         return places[0]
     if balance.strategy == "simple-shuffle":
-        return chance.choices(places, _weights([seats[place][0] for place in places]))[0]
+        weights = _weights([seats[place][0] for place in places])
+        if weights is None:
+            return places[int(chance.random() * len(places))]
+        return chance.choices(places, weights)[0]
     if balance.strategy == "least-busy":
         values: list[float] = [seats[place][1].in_flight for place in places]
         limit = min(values)
@@ -108,12 +114,12 @@ def pick(seats: Sequence[tuple[Traits, Load]], balance: Balance, chance: Random,
     return chance.choice([place for place, value in zip(places, values, strict=True) if value <= limit])
 
 
-def _weights(traits: Sequence[Traits]) -> list[float]:
-    """By ``weight``, else by ``rpm``, else all alike; one without a number counts as the mean of the others."""
+def _weights(traits: Sequence[Traits]) -> list[float] | None:
+    """By ``weight``, else by ``rpm``; one without a number counts as the mean of the others. ``None``: all alike."""
     given: Sequence[float | None]
     for given in ([each.weight for each in traits], [each.rpm for each in traits]):
         known = [value for value in given if value is not None]
-        if sum(known) > 0:
+        if known and sum(known) > 0:
             mean = sum(known) / len(known)
             return [mean if value is None else value for value in given]
-    return [1.0] * len(traits)
+    return None

@@ -115,8 +115,10 @@ class Course(Generic[D]):
         self._fleet = fleet
         self._asked = asked
         self._group = fleet.routes.group(asked.model)
-        others = fleet.routes.stand_ins(self._group, asked.wishes.fallbacks) if asked.wishes.fall_back else []
-        self._stops = [(self._group, self._seats(self._group)), *self._stand_ins(others)]
+        others = fleet.routes.stand_ins(self._group, asked.wishes.fallbacks) if asked.wishes.fall_back else ()
+        self._stops = [(self._group, self._seats(self._group))]
+        if others:
+            self._stops += self._stand_ins(others)
         self._home = next((seats for _, seats in self._stops if seats), [])
         if not self._home and any(map(asked.able, fleet.routes.deployments(self._group))):
             raise InvalidRequest("No deployment of this model has the tags of this call.", param="tags")
@@ -216,9 +218,11 @@ class Course(Generic[D]):
             seat
             for seat in self._stops[place][1]
             if seat.traits.key not in self._spent
-            and not seat.health.cooling(now)
+            and now >= seat.health.until
             and (full or not seat.load.full(seat.traits, now))
         ]
+        if not self._times:  # the first of all
+            return self._step(place, self._picked(seats, now), 0.0, now) if seats else None
         fresh = [seat for seat in seats if not self._times[seat.traits.key]]
         if place != self._at or not self._errors or self._last is None:
             return self._step(place, self._picked(fresh, now), 0.0, now) if fresh else None
@@ -235,6 +239,8 @@ class Course(Generic[D]):
         return None
 
     def _picked(self, seats: Sequence[Seat[D]], now: float) -> Seat[D]:
+        if len(seats) == 1:
+            return seats[0]
         known = [(seat.traits, seat.load) for seat in seats]
         return seats[pick(known, self._fleet.rules.balance, self._fleet.chance, now)]
 

@@ -66,6 +66,8 @@ class Routes(Generic[D]):
         """The groups asked after it, each once: those ``wished`` for, else the config's. Raises ``UnknownModel``."""
         if wished is None:
             wished = self._fallbacks.get(group, self._fallbacks.get("*", ()))
+        if not wished:
+            return []
         for name in wished:
             if self._also.get(name, name) not in self._groups:
                 raise UnknownModel(f"The model '{name[:200]}' does not exist.", param="fallbacks")

@@ -30,7 +30,7 @@ class Turn:
     ``held``: the call goes on after the turn (a stream), and ends with ``let_go``. ``committed``: see ``commit``.
     """
 
-    def __init__(self, step: Step[Deployment], clock: asyncio.Timeout) -> None:
+    def __init__(self, step: Step[Deployment], clock: asyncio.Timeout | None) -> None:
         self.candidate: Candidate[Deployment] = step.candidate
         self.reason = step.reason
         self.held = False
@@ -42,7 +42,7 @@ class Turn:
     def commit(self) -> None:
         """From here on nobody else is asked, and no timeout of ours counts: it may have been paid for."""
         self.committed = True
-        if not self._gone and not self._clock.expired():
+        if self._clock is not None and not self._gone and not self._clock.expired():
             self._clock.reschedule(None)
 
     def let_go(self) -> None:
@@ -120,15 +120,18 @@ class Asker:
         seat, began = step.seat, self._now()
         seat.load.begin(seat.traits, began)
         record.fallbacks = max(record.fallbacks, step.place)
-        clock = asyncio.timeout(step.seconds)
+        clock = None if step.seconds is None else asyncio.timeout(step.seconds)
         turn = Turn(step, clock)
         try:
-            async with clock:
+            if clock is None:
                 answer = await ask(turn)
+            else:
+                async with clock:
+                    answer = await ask(turn)
         except BaseException as error:
             turn.let_go()
             now = self._now()
-            late = isinstance(error, TimeoutError) and clock.expired()
+            late = isinstance(error, TimeoutError) and clock is not None and clock.expired()
             fault = _late(step) if late else _of_provider(error)
             if fault is not None:
                 course.failed(step, fault, now, late=late)

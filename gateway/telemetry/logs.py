@@ -130,6 +130,8 @@ def configure_logging(
 
     ``words``: see ``Sink``.
     """
+    # What no line of ours says need not be found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)

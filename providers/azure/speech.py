@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 
 from engines.media import AudioFormat, AudioSpec
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.contract import Audio, Readiness, SpeechRequest, Usage, Voice
 from providers.base.dialects import options
 from providers.base.dialects.audio_body import AudioBody
@@ -24,7 +25,7 @@ from providers.base.price import Price
 from providers.base.refusals import clean, refusal
 from providers.base.settings import VendorSettings
 from providers.base.vendor import Facts
-from providers.base.wire import Answer, Wire
+from providers.base.wire import Wire
 
 BASE_VARIABLE = "AZURE_API_BASE"
 KEY_VARIABLES = ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY")

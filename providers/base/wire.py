@@ -13,8 +13,8 @@ import json
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import lru_cache, partial
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import aiohttp
@@ -22,10 +22,11 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from providers.base import errors
+from providers.base.answer import FAULTS, Answer, Flight
 from providers.base.egress import Egress, GuardedResolver, is_plain, place
-from providers.base.errors import ProviderError, Sent
-from providers.base.exchange import MIB, Deadlines, Exchange, Fetch, Reply
+from providers.base.exchange import MIB, Exchange, Fetch, Reply
 from providers.base.refusals import refusal
+from providers.base.sending import Sender, connecting
 
 REDIRECTS = (301, 302, 303, 307, 308)
 STREAM_CAP = 256 * MIB
@@ -54,166 +55,8 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
-class _Flight:
-    """One request under way: what is known of it, and when it is over."""
-
-    def __init__(self, vendor: str, deadlines: Deadlines) -> None:
-        self.vendor = vendor
-        self.deadlines = deadlines
-        self.sent: Sent = "no"
-        self.ends = asyncio.get_running_loop().time() + deadlines.total
-        self._clock: asyncio.Timeout | None = None
-
-    def clock(self) -> asyncio.Timeout:
-        """The time until the answer's head."""
-        self._clock = asyncio.timeout_at(self.ends)
-        return self._clock
-
-    def leaves(self) -> None:
-        """The first byte is about to be written. From here on the vendor's own slowness counts."""
-        self.sent = "maybe"
-        if self._clock is not None:
-            self._clock.reschedule(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.first_byte))
-
-    def idle_clock(self) -> asyncio.Timeout:
-        """The time until the next piece of the body."""
-        return asyncio.timeout_at(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.idle))
-
-    def error(self, fault: Exception) -> ProviderError:
-        """The same in our words. Nothing of the fault's own text is kept: it may hold an address with its query."""
-        if isinstance(fault, ProviderError):
-            return fault
-        if isinstance(fault, ValueError) and not isinstance(fault, aiohttp.ClientConnectorError):
-            return errors.Unavailable(f"{self.vendor}: its address or a header is malformed.", reason="settings")
-        error, words = next((error, words) for kind, error, words in _WORDS if isinstance(fault, kind))
-        return error(f"{self.vendor}{words}", sent=self.sent)
-
-
-_FLIGHT: ContextVar[_Flight] = ContextVar("flight")
+_FLIGHT: ContextVar[Flight] = ContextVar("flight")
 """The request that the running task makes: aiohttp has no cheaper way to hand it on."""
-
-_WORDS: tuple[tuple[type[Exception], type[ProviderError], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, errors.UpstreamDown, ": the name of its server cannot be resolved."),
-    (aiohttp.ClientConnectorCertificateError, errors.UpstreamDown, ": its certificate is not to be trusted."),
-    (aiohttp.ClientConnectorSSLError, errors.UpstreamDown, ": no secure connection could be made."),
-    (aiohttp.ClientConnectorError, errors.UpstreamDown, " cannot be reached."),
-    (TimeoutError, errors.UpstreamTimeout, " did not answer in time."),
-    (aiohttp.ClientPayloadError, errors.BadAnswer, " ended its answer early."),
-    (aiohttp.ClientResponseError, errors.BadAnswer, " answered with something that is not HTTP."),
-    (Exception, errors.UpstreamDown, " broke off the connection."),
-)
-_FAULTS = (aiohttp.ClientError, OSError, ValueError, ProviderError)
-
-
-class Answer:
-    """An answer whose body is still coming: a ``ByteStream`` with a head. Somebody must read it to its end or close it.
-
-    ``headers`` have names in lower case; ``length`` is the body's size in bytes where it is said.
-    """
-
-    def __init__(self, response: aiohttp.ClientResponse, flight: _Flight, cap: int) -> None:
-        flight.sent = "yes"
-        self.status = response.status
-        self.headers: Mapping[str, str] = _lower(response)
-        self._response = response
-        self._flight = flight
-        self._cap = cap
-        self._taken = 0
-        self._over = False
-        # Kept since the response lets go of it at the body's end: it knows how the connection ended.
-        self._connection = response.connection.protocol if response.connection is not None else None
-        self._lost = self._connection.closed if self._connection is not None else None
-        self._wake = partial(_wake, response.content)
-        if self._lost is not None:
-            self._lost.remove_done_callback(_seen)  # one for the many answers of a kept connection
-            self._lost.add_done_callback(_seen)
-            self._lost.add_done_callback(self._wake)
-
-    @property
-    def content_type(self) -> str:
-        """The media type alone, in lower case; ``""`` where none is said."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def length(self) -> int | None:
-        """Bytes, unless compressed."""
-        return None if "content-encoding" in self.headers else self._response.content_length
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next piece. Raises ``BadAnswer`` (cut short, too large), ``UpstreamTimeout``, ``UpstreamDown``."""
-        if self._over:
-            raise StopAsyncIteration
-        try:
-            if not self._taken and (self.length or 0) > self._cap:
-                raise self._too_large()
-            body = self._response.content
-            piece = body.read_nowait()
-            if not piece and not body.at_eof():
-                async with self._flight.idle_clock():
-                    piece = await body.readany()
-            self._taken += len(piece)
-            if self._taken > self._cap:
-                raise self._too_large()
-            if not piece and self._was_reset():
-                raise errors.BadAnswer(f"{self._flight.vendor} ended its answer early.", sent="yes")
-        except BaseException as fault:
-            await self.aclose()
-            if isinstance(fault, _FAULTS):
-                raise self._flight.error(fault) from None
-            raise
-        if not piece:
-            await self.aclose()
-            raise StopAsyncIteration
-        return piece
-
-    async def reply(self, cap: int = 8 * MIB) -> Reply:
-        """The whole of it, of at most ``cap`` bytes. Raises as reading does."""
-        self._cap = min(self._cap, cap)
-        body = bytearray()
-        async for piece in self:
-            body += piece
-        return Reply(self._flight.vendor, self.status, self.headers, bytes(body))
-
-    async def aclose(self) -> None:
-        """Hang up, unless the body has ended: then the connection is kept for the next."""
-        self._over = True
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        """The same from outside: whoever still reads gets ``UpstreamDown``, not an early end."""
-        if self._lost is not None:
-            self._lost.remove_done_callback(self._wake)
-        self._response.close()
-
-    def _too_large(self) -> ProviderError:
-        return errors.BadAnswer(f"{self._flight.vendor} answered with more than {self._cap} bytes.", sent="yes")
-
-    def _was_reset(self) -> bool:
-        """A body with no length ends where the connection does, also where that was broken off."""
-        return self._connection is not None and isinstance(self._connection.exception(), OSError)
-
-
-def _seen(lost: asyncio.Future[None]) -> None:
-    """How a connection ended is known by other ways; asyncio complains of what nobody looked at."""
-    if not lost.cancelled():
-        lost.exception()
-
-
-def _wake(body: aiohttp.StreamReader, _: asyncio.Future[None]) -> None:
-    """aiohttp hangs up on a body that turns into garbage and leaves its reader waiting."""
-    if not body.is_eof() and body.exception() is None:
-        body.set_exception(aiohttp.ClientPayloadError())
-
-
-def _lower(response: aiohttp.ClientResponse) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in response.headers.items():
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return headers
 
 
 def _form(exchange: Exchange) -> aiohttp.FormData:
@@ -245,7 +88,7 @@ class Wire:
         self._limit = limit
         self._resolver = resolver
         self._tls = tls
-        self._sessions: dict[Egress | None, tuple[aiohttp.ClientSession, AbstractResolver]] = {}
+        self._sessions: dict[Egress | None, _Opened] = {}
         self._answers: WeakSet[Answer] = WeakSet()  # aiohttp forgets to wake who reads from a pool that closes
         self._closed = False
 
@@ -269,7 +112,7 @@ class Wire:
         The status is one of the 200s. Raises ``AddressRefused`` (``OutputRefused`` for a vendor's), ``Gone`` (no such
         output any more), ``Refused`` (a caller's address answers with a status of the 400s), and as ``call`` does.
         """
-        flight = _Flight(fetch.vendor, fetch.deadlines)
+        flight = Flight(fetch.vendor, fetch.deadlines)
         try:
             url = fetch.url
             fetch.egress.check_url(url)
@@ -292,52 +135,67 @@ class Wire:
         for answer in tuple(self._answers):
             answer.hang_up()
         while self._sessions:
-            session, resolver = self._sessions.popitem()[1]
-            await session.close()
-            await resolver.close()
+            opened = self._sessions.popitem()[1]
+            await opened.session.close()
+            await opened.resolver.close()
 
     async def _send(self, exchange: Exchange, encoding: str, cap: int) -> Answer:
-        flight = _Flight(exchange.vendor, exchange.deadlines)
+        flight = Flight(exchange.vendor, exchange.deadlines)
         if exchange.egress is not None:
             exchange.egress.check_url(exchange.url)
         headers = {"Accept-Encoding": encoding, **exchange.headers}
-        body: dict[str, Any] = {"json": exchange.json, "data": _form(exchange) if exchange.form else exchange.data}
-        if _characters(exchange.json) > MIB // 4:
-            # Written on a thread and handed out in pieces: a picture in it would hold up everybody else.
-            text = await asyncio.to_thread(json.dumps, exchange.json)
-            body = {"data": io.BytesIO(text.encode())}
+        body = exchange.data
+        if exchange.json is not None:
             headers = {"Content-Type": "application/json", **headers}
-        elif exchange.data is not None and len(exchange.data) > MIB:
-            body = {"data": io.BytesIO(exchange.data)}
+            large = _characters(exchange.json) > MIB // 4
+            # On a thread where a picture in it would hold up everybody else.
+            body = (await asyncio.to_thread(json.dumps, exchange.json) if large else json.dumps(exchange.json)).encode()
+        if not exchange.form and (body is None or len(body) <= MIB // 4):
+            return await self._small(flight, exchange, headers, body, cap)
+        data = _form(exchange) if exchange.form else io.BytesIO(body or b"")  # handed out in pieces
         return await self._open(
-            flight, exchange.egress, exchange.method, exchange.url, headers=headers, cap=cap, **body
+            flight, exchange.egress, exchange.method, exchange.url, headers=headers, cap=cap, data=data
         )
 
-    async def _open(
-        self, flight: _Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any
+    async def _small(
+        self, flight: Flight, exchange: Exchange, headers: Mapping[str, str], body: bytes | None, cap: int
     ) -> Answer:
         try:
-            session = self._session(egress)
-            # One that is signed for a single use need not be remembered.
-            address = _address.__wrapped__(url) if "?" in url else _address(url)
+            sender = self._opened(exchange.egress).sender
+            address = _address_of(exchange.url)
+            async with flight.clock():
+                response = await sender.send(exchange.method, address, headers, body, flight)
+        except FAULTS as fault:
+            raise flight.error(fault) from None
+        return self._answer(Answer(response, response.protocol, flight, cap))
+
+    async def _open(
+        self, flight: Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any
+    ) -> Answer:
+        try:
+            session = self._opened(egress).session
+            address = _address_of(url)
             _FLIGHT.set(flight)
             async with flight.clock():
                 response = await session.request(
                     method,
                     address,
-                    timeout=_timeout(flight.deadlines.connect),
+                    timeout=connecting(flight.deadlines.connect),
                     allow_redirects=False,
-                    middlewares=() if method == "POST" else (_once,),
                     **more,
                 )
-        except _FAULTS as fault:
+        except FAULTS as fault:
             # Without its cause: that one's text has addresses and headers in it.
             raise flight.error(fault) from None
-        answer = Answer(response, flight, cap)
+        # Kept since the response lets go of it at the body's end: it knows how the connection ended.
+        protocol = response.connection.protocol if response.connection is not None else None
+        return self._answer(Answer(response, protocol, flight, cap))
+
+    def _answer(self, answer: Answer) -> Answer:
         self._answers.add(answer)
         return answer
 
-    def _session(self, egress: Egress | None) -> aiohttp.ClientSession:
+    def _opened(self, egress: Egress | None) -> _Opened:
         if self._closed:
             raise errors.Unavailable("The gateway is shutting down.", reason="closing")
         if egress not in self._sessions:
@@ -353,10 +211,24 @@ class Wire:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "media-gateway"},
                 trust_env=False,
+                middlewares=(_once,),
                 request_class=_Request,
             )
-            self._sessions[egress] = session, resolver
-        return self._sessions[egress][0]
+            self._sessions[egress] = _Opened(session, resolver, Sender(session))
+        return self._sessions[egress]
+
+
+class _Opened(NamedTuple):
+    """The connections of one policy."""
+
+    session: aiohttp.ClientSession
+    resolver: AbstractResolver
+    sender: Sender
+
+
+def _address_of(url: str) -> URL:
+    # One that is signed for a single use need not be remembered.
+    return _address.__wrapped__(url) if "?" in url else _address(url)
 
 
 @lru_cache(1024)
@@ -365,11 +237,6 @@ def _address(url: str) -> URL:
     if not (is_plain(url) and url.lower().startswith(("http://", "https://"))):
         raise ValueError
     return URL(url, encoded=True)
-
-
-@lru_cache(64)
-def _timeout(connect: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 async def _downloaded(answer: Answer, fetch: Fetch) -> Answer:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from engines.media import AudioFormat
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.auth.google import FILE_VARIABLE
 from providers.base.contract import (
     Address,
@@ -31,7 +32,6 @@ from providers.base.dialects.options import flag
 from providers.base.exchange import Exchange, Reply
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
-from providers.base.wire import Answer
 from providers.vertex_ai import cloud
 from providers.vertex_ai.account import LOCATION_VARIABLE, PROJECT_VARIABLE, Account, VertexSettings
 

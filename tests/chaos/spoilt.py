@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from engines.media import AudioFormat
 from providers.base import registry
+from providers.base.answer import Answer
 from providers.base.contract import ImageRequest, SpeechProvider, SpeechRequest, TranscriptionRequest, VideoRequest
 from providers.base.errors import ProviderError
 from providers.base.exchange import Exchange, Reply
 from providers.base.vendor import Resources
-from providers.base.wire import STREAM_CAP, Answer, Wire
+from providers.base.wire import STREAM_CAP, Wire
 from tests.mutated import mutated
 from tests.upstreams.every import VOICES
 

@@ -13,9 +13,10 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.egress import Egress
 from providers.base.exchange import Deadlines, Exchange, Fetch, Part, Reply
-from providers.base.wire import Answer, Wire
+from providers.base.wire import Wire
 from tests.upstreams.server import Line, Step, Upstream, chunked, cut, flood, opened, raw, reply, reset, silence
 
 LOOPBACK = Egress(allow=["127.0.0.0/8"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from providers.base.answer import Answer
 from providers.base.contract import Audio, SpeechRequest, Usage
 from providers.base.dialects.event_sound import EventSound
 from providers.base.dialects.generate_content import PARAMS, Answers, speech_body
@@ -12,7 +13,6 @@ from providers.base.dialects.google import refused
 from providers.base.errors import BadAnswer
 from providers.base.exchange import Deadlines, Reply
 from providers.base.refusals import clean
-from providers.base.wire import Answer
 
 TRIES = 3
 """How often a text is sent whose answers have no sound in them, and count none."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.base import errors
+from providers.base.answer import Answer
 from providers.base.exchange import Exchange, Reply
 from providers.base.refusals import clean, refusal
-from providers.base.wire import Answer, Wire
+from providers.base.wire import Wire
 
 _POLICY = ("content_policy_violation", "moderation_blocked", "content_filter", "ResponsibleAIPolicyViolation")
 _UNKNOWN_FIELD = ("unknown_parameter", "unsupported_parameter")

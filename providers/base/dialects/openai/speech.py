@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from engines.media import AudioFormat, AudioSpec, sniff
+from providers.base.answer import Answer
 from providers.base.contract import SPEECH_FIELDS, Audio, SpeechRequest, Usage, Voice
 from providers.base.dialects.audio_body import AudioBody
 from providers.base.dialects.openai.host import Host, fault
 from providers.base.errors import BadAnswer, Refused, Unsupported
 from providers.base.exchange import Deadlines, Reply
 from providers.base.refusals import clean
-from providers.base.wire import STREAM_CAP, Answer
+from providers.base.wire import STREAM_CAP
 
 VOICES = (
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",

@@ -1,0 +1,180 @@
+"""One request under way, and its answer while the body is still coming."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Self
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from providers.base import errors
+from providers.base.errors import ProviderError, Sent
+from providers.base.exchange import MIB, Deadlines, Reply
+from providers.base.sending import Response
+
+
+class Flight:
+    """One request under way: what is known of it, and when it is over."""
+
+    def __init__(self, vendor: str, deadlines: Deadlines) -> None:
+        self.vendor = vendor
+        self.deadlines = deadlines
+        self.sent: Sent = "no"
+        self.ends = asyncio.get_running_loop().time() + deadlines.total
+        self._clock: asyncio.Timeout | None = None
+
+    def clock(self) -> asyncio.Timeout:
+        """The time until the answer's head."""
+        self._clock = asyncio.timeout_at(self.ends)
+        return self._clock
+
+    def leaves(self) -> None:
+        """The first byte is about to be written. From here on the vendor's own slowness counts."""
+        self.sent = "maybe"
+        if self._clock is not None:
+            self._clock.reschedule(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.first_byte))
+
+    def idle_clock(self) -> asyncio.Timeout:
+        """The time until the next piece of the body."""
+        return asyncio.timeout_at(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.idle))
+
+    def error(self, fault: Exception) -> ProviderError:
+        """The same in our words. Nothing of the fault's own text is kept: it may hold an address with its query."""
+        if isinstance(fault, ProviderError):
+            return fault
+        if isinstance(fault, ValueError) and not isinstance(fault, aiohttp.ClientConnectorError):
+            return errors.Unavailable(f"{self.vendor}: its address or a header is malformed.", reason="settings")
+        error, words = next((error, words) for kind, error, words in _WORDS if isinstance(fault, kind))
+        return error(f"{self.vendor}{words}", sent=self.sent)
+
+
+_WORDS: tuple[tuple[type[Exception], type[ProviderError], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, errors.UpstreamDown, ": the name of its server cannot be resolved."),
+    (aiohttp.ClientConnectorCertificateError, errors.UpstreamDown, ": its certificate is not to be trusted."),
+    (aiohttp.ClientConnectorSSLError, errors.UpstreamDown, ": no secure connection could be made."),
+    (aiohttp.ClientConnectorError, errors.UpstreamDown, " cannot be reached."),
+    (TimeoutError, errors.UpstreamTimeout, " did not answer in time."),
+    (aiohttp.ClientPayloadError, errors.BadAnswer, " ended its answer early."),
+    (aiohttp.ClientResponseError, errors.BadAnswer, " answered with something that is not HTTP."),
+    (Exception, errors.UpstreamDown, " broke off the connection."),
+)
+FAULTS = (aiohttp.ClientError, OSError, ValueError, ProviderError)
+
+
+class Answer:
+    """An answer whose body is still coming: a ``ByteStream`` with a head. Somebody must read it to its end or close it.
+
+    ``headers`` have names in lower case; ``length`` is the body's size in bytes where it is said.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse | Response,
+        connection: ResponseHandler | None,
+        flight: Flight,
+        cap: int,
+    ) -> None:
+        flight.sent = "yes"
+        self.status = response.status
+        self.headers: Mapping[str, str] = _lower(response)
+        self._response = response
+        self._flight = flight
+        self._cap = cap
+        self._taken = 0
+        self._over = False
+        self._connection = connection
+        self._lost = self._connection.closed if self._connection is not None else None
+        self._wake = partial(_wake, response.content)
+        if self._lost is not None:
+            self._lost.remove_done_callback(_seen)  # one for the many answers of a kept connection
+            self._lost.add_done_callback(_seen)
+            self._lost.add_done_callback(self._wake)
+
+    @property
+    def content_type(self) -> str:
+        """The media type alone, in lower case; ``""`` where none is said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def length(self) -> int | None:
+        """Bytes, unless compressed."""
+        return None if "content-encoding" in self.headers else self._response.content_length
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece. Raises ``BadAnswer`` (cut short, too large), ``UpstreamTimeout``, ``UpstreamDown``."""
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            if not self._taken and (self.length or 0) > self._cap:
+                raise self._too_large()
+            body = self._response.content
+            piece = body.read_nowait()
+            if not piece and not body.at_eof():
+                async with self._flight.idle_clock():
+                    piece = await body.readany()
+            self._taken += len(piece)
+            if self._taken > self._cap:
+                raise self._too_large()
+            if not piece and self._was_reset():
+                raise errors.BadAnswer(f"{self._flight.vendor} ended its answer early.", sent="yes")
+        except BaseException as fault:
+            await self.aclose()
+            if isinstance(fault, FAULTS):
+                raise self._flight.error(fault) from None
+            raise
+        if not piece:
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
+
+    async def reply(self, cap: int = 8 * MIB) -> Reply:
+        """The whole of it, of at most ``cap`` bytes. Raises as reading does."""
+        self._cap = min(self._cap, cap)
+        body = bytearray()
+        async for piece in self:
+            body += piece
+        return Reply(self._flight.vendor, self.status, self.headers, bytes(body))
+
+    async def aclose(self) -> None:
+        """Hang up, unless the body has ended: then the connection is kept for the next."""
+        self._over = True
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """The same from outside: whoever still reads gets ``UpstreamDown``, not an early end."""
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._wake)
+        self._response.close()
+
+    def _too_large(self) -> ProviderError:
+        return errors.BadAnswer(f"{self._flight.vendor} answered with more than {self._cap} bytes.", sent="yes")
+
+    def _was_reset(self) -> bool:
+        """A body with no length ends where the connection does, also where that was broken off."""
+        return self._connection is not None and isinstance(self._connection.exception(), OSError)
+
+
+def _seen(lost: asyncio.Future[None]) -> None:
+    """How a connection ended is known by other ways; asyncio complains of what nobody looked at."""
+    if not lost.cancelled():
+        lost.exception()
+
+
+def _wake(body: aiohttp.StreamReader, _: asyncio.Future[None]) -> None:
+    """aiohttp hangs up on a body that turns into garbage and leaves its reader waiting."""
+    if not body.is_eof() and body.exception() is None:
+        body.set_exception(aiohttp.ClientPayloadError())
+
+
+def _lower(response: aiohttp.ClientResponse | Response) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
