@@ -32,7 +32,7 @@ class Who:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One deployment that was asked. ``outcome`` is ``ok`` or the code of its error; ``sent`` as on ``ProviderError``.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from types import FrameType
@@ -35,6 +36,10 @@ class Server(uvicorn.Server):
         """Open everything and listen; then say where."""
         await super().startup(sockets)
         if self.started:
+            # What is there now stays: looking through it again and again would cost each call a little.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(10_000, 20, 20)
             for listener in self.servers:
                 for each in listener.sockets:
                     _log.info("listening on %s", url(each))

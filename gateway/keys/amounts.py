@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Amounts:
     """What one call uses, or may use at most. ``usd`` in US dollars. ``None`` is unknown, never zero."""
 

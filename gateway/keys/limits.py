@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
@@ -129,6 +130,7 @@ class Limits:
         keep: int = 10_000,
     ) -> None:
         self._spending = spending
+        self._store: Spending | None = None  # once it is needed
         self.now = now
         self._monotonic = monotonic
         self._keep = keep
@@ -173,21 +175,25 @@ class Limits:
         return Reservation(self, held, expected)
 
     async def book(self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1) -> None:
-        """Write down what was spent (``sign`` -1: what was not, after all) at a moment."""
+        """Write down what was spent (``sign`` -1: what was not, after all) at a moment.
+
+        Whoever is cancelled leaves it to be written.
+        """
         for _, account in accounts:
             if at >= account.since:
                 account.spent.add(amounts, sign)
             account.settled.add(amounts, sign)
             account.holds += 1
-        try:
-            spending = await self._spending()
-            adding = [spending.add(who, at, amounts, sign) for who, _ in accounts]
-            await (adding[0] if len(adding) == 1 else asyncio.gather(*adding))
-            for _, account in accounts:
-                account.written.add(amounts, sign)
-        finally:
-            for _, account in accounts:
-                account.holds -= 1
+        if self._store is not None and len(accounts) == 1:
+            written = asyncio.ensure_future(self._store.add(accounts[0][0], at, amounts, sign))
+        else:
+            written = asyncio.ensure_future(self._write([who for who, _ in accounts], amounts, at, sign))
+        written.add_done_callback(partial(_booked, accounts, amounts, sign))
+        await asyncio.shield(written)
+
+    async def _write(self, names: Sequence[str], amounts: Amounts, at: float, sign: int) -> None:
+        store = self._store = await self._spending()
+        await asyncio.gather(*[store.add(who, at, amounts, sign) for who in names])
 
     async def _load(self, budget: Budget) -> _Account:
         """The account, counting from the begin of the budget's period or of an earlier one of the same rhythm."""
@@ -215,6 +221,16 @@ class Limits:
         idle = (who for who, account in self._accounts.items() if not account.holds)
         for who in list(islice(idle, max(0, surplus))):
             del self._accounts[who]
+
+
+def _booked(
+    accounts: Sequence[tuple[str, _Account]], amounts: Amounts, sign: int, written: asyncio.Future[None]
+) -> None:
+    done = not written.cancelled() and written.exception() is None
+    for _, account in accounts:
+        account.holds -= 1
+        if done:
+            account.written.add(amounts, sign)
 
 
 def _known(actual: Amounts | None, expected: Amounts) -> Amounts:

@@ -42,7 +42,7 @@ class Seat(Generic[D]):
         self.health = Health()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step(Generic[D]):
     """Ask ``seat`` of ``candidate`` after ``pause`` seconds, and wait ``seconds`` at most (``None``: as it takes).
 
@@ -95,7 +95,7 @@ class Fleet(Generic[D]):
         return seat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked(Generic[D]):
     """What is asked for. ``able`` says which deployments can make it, ``kind`` what it is (``Traits.once``)."""
 

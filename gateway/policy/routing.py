@@ -12,7 +12,7 @@ from gateway.errors import UnknownModel
 D = TypeVar("D")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate(Generic[D]):
     """One deployment to ask. ``stands_in_for`` is the group that was asked for, where this is another one."""
 
@@ -40,10 +40,12 @@ class Routes(Generic[D]):
         self._also = also
         self._fallbacks = fallbacks
         self._content_policy = content_policy or {}
+        self._known: dict[str, list[Candidate[D]]] = {}
 
     def add(self, group: str, deployment: D) -> None:
         """One more, in a group that there is or a new one."""
         self._groups.setdefault(group, []).append(deployment)
+        self._known.clear()
 
     def groups(self) -> Sequence[str]:
         """Their names, in the order of the config."""
@@ -80,9 +82,12 @@ class Routes(Generic[D]):
     def candidates(self, model: str) -> list[Candidate[D]]:
         """Every deployment that may answer, each once, group by group. Raises ``UnknownModel``."""
         group = self.group(model)
+        if (known := self._known.get(group)) is not None:
+            return known
         found = [Candidate(group, deployment) for deployment in self._groups[group]]
         for other in self.stand_ins(group):
             found += [Candidate(other, deployment, group) for deployment in self._groups[other]]
+        self._known[group] = found
         return found
 
     def _others(self, group: str, names: Sequence[str]) -> list[str]:

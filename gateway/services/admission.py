@@ -169,7 +169,7 @@ class Admitted:
         """Book what was used: ``actual``, or what was expected where that is unknown. Twice is harmless."""
         if self._reservation is not None:
             with _logged():
-                await asyncio.shield(self._reservation.settle(actual))
+                await self._reservation.settle(actual)
 
     async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
         """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
@@ -184,7 +184,7 @@ class Admitted:
                 back["usd"] = expected.usd * part - cost.usd
             if any(back.values()):
                 with _logged():
-                    await asyncio.shield(self._reservation.take_back(Amounts(**back)))
+                    await self._reservation.take_back(Amounts(**back))
 
     def carry(self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None]) -> ByteStream:
         """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that."""

@@ -35,7 +35,7 @@ class Part:
     media_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """One request to a vendor, whose name is for messages. At most one of ``json``, ``data`` and ``form`` is the body.
 
