@@ -21,7 +21,7 @@ HEADER_BYTES = 64 * 1024
 """The longest request line and headers together."""
 
 
-_SLOW = frozenset((b"connection", b"transfer-encoding", b"content-length"))
+_SLOW = frozenset((b"connection", b"transfer-encoding"))
 _CONTROLS = bytes({*range(32), 127} - {9, 10, 13})
 
 
@@ -63,31 +63,34 @@ class Cycle(RequestResponseCycle):
             return
         if not self.response_started and message["type"] == "http.response.start":
             if (head := self._head(message)) is not None:
-                self.response_started = self.chunked_encoding = True
+                self.response_started = True
                 self.waiting_for_100_continue = False
                 self.transport.write(head)
                 return
         elif self.chunked_encoding and not self.response_complete and message.get("more_body"):
             if body := message["body"]:
-                self.transport.writelines([b"%x\r\n" % len(body), body, b"\r\n"])
+                self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
             return
         await super().send(message)
 
     def _head(self, message: Any) -> bytes | None:
-        """That of an answer of unknown length on a connection that stays; ``None`` for any other."""
+        """That of a usual answer on a connection that stays; ``None`` for any other."""
         status, headers = message["status"], message["headers"]
         if not self.keep_alive or status in (204, 304) or self.scope["method"] == "HEAD":
             return None
-        lines = [STATUS_LINE[status]]
+        lines, length = [STATUS_LINE[status]], None
         for name, value in (*self.default_headers, *headers):
             if name in _SLOW:
                 return None
+            if name == b"content-length":
+                length = int(value)
             lines += (name, b": ", value, b"\r\n")
-        lines.append(b"transfer-encoding: chunked\r\n\r\n")
+        lines.append(b"transfer-encoding: chunked\r\n\r\n" if length is None else b"\r\n")
         head = b"".join(lines)
-        ends = len(self.default_headers) + len(headers) + 3
+        ends = len(self.default_headers) + len(headers) + (3 if length is None else 2)
         if head.count(b"\r") != ends or head.count(b"\n") != ends or head.translate(None, _CONTROLS) != head:
             raise RuntimeError("A header holds a control character.")
+        self.chunked_encoding, self.expected_content_length = length is None, length or 0
         return head
 
 

@@ -147,7 +147,7 @@ async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
     else:
         if speech.spec.format is AudioFormat.PCM:
             headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
-        await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall)
+        await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall, speech.length)
 
 
 async def _events(call: Call, speech: Speech) -> AsyncIterator[bytes]:

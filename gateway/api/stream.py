@@ -62,25 +62,47 @@ class while_connected:  # noqa: N801 - reads as a function
 
 
 async def send_stream(
-    call: Call, chunks: AsyncIterator[bytes], media: str, headers: list[Header], stall: float
+    call: Call,
+    chunks: AsyncIterator[bytes],
+    media: str,
+    headers: list[Header],
+    stall: float,
+    length: int | None = None,
 ) -> None:
-    """Send ``chunks`` with back-pressure. A reader who takes nothing for ``stall`` seconds is cut off.
+    """Send ``chunks`` (``length`` bytes in all, where that is known) with back-pressure.
 
-    Raises ``StreamBroken`` where the source fails.
+    A reader who takes nothing for ``stall`` seconds is cut off. Raises ``StreamBroken`` where the source fails.
     """
     start = [(b"content-type", media.encode()), *headers]
+    if length is not None:
+        start.append((b"content-length", b"%d" % length))
     await call.send({"type": "http.response.start", "status": 200, "headers": start})
-    connection = call.connection
+    connection, left = call.connection, length
     try:
         async for chunk in chunks:
             message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            if left is not None and (left := left - len(chunk)) <= 0:
+                await _ends(chunks, left)
+                message["more_body"] = False
             if connection is not None and not connection.paused:
                 await call.send(message)  # it does not wait
-                continue
-            async with asyncio.timeout(stall):
-                await call.send(message)
+            else:
+                async with asyncio.timeout(stall):
+                    await call.send(message)
+            if left == 0:
+                return
     except (GatewayError, ProviderError) as error:
         raise StreamBroken(str(error)) from error
     except TimeoutError:
         raise StreamBroken(f"the client took nothing for {stall:g} s") from None
+    if length is not None:
+        raise StreamBroken("the source ended early")
     await call.send({"type": "http.response.body", "body": b""})
+
+
+async def _ends(chunks: AsyncIterator[bytes], left: int) -> None:
+    """What is done at the end of a source is done before its last byte is sent."""
+    async for _ in chunks:
+        left -= 1
+    if left < 0:
+        raise StreamBroken("the source has more than it said")

@@ -184,10 +184,11 @@ class Limits:
                 account.spent.add(amounts, sign)
             account.settled.add(amounts, sign)
             account.holds += 1
+        written: asyncio.Future[None]
         if self._store is not None and len(accounts) == 1:
             written = asyncio.ensure_future(self._store.add(accounts[0][0], at, amounts, sign))
         else:
-            written = asyncio.ensure_future(self._write([who for who, _ in accounts], amounts, at, sign))
+            written = asyncio.create_task(self._write([who for who, _ in accounts], amounts, at, sign))
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
         await asyncio.shield(written)
 

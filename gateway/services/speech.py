@@ -36,12 +36,16 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(slots=True)
 class Speech:
-    """Sound on its way: ``chunks`` has begun, and must be closed by whoever stops reading it."""
+    """Sound on its way: ``chunks`` has begun, and must be closed by whoever stops reading it.
+
+    ``length`` is how many bytes there are in all, where that is known.
+    """
 
     spec: AudioSpec
     chunks: ByteStream
     usage: Usage
     served: Served
+    length: int | None = None
 
 
 class SpeechService:
@@ -195,13 +199,15 @@ class SpeechService:
         self, audio: Audio, wished: AudioFormat, served: Served, closed: Callable[[], None] = lambda: None
     ) -> Speech:
         """Wait for the first bytes, so that a failure before them can still be answered, or answered by another."""
-        chunks = _Faithful(self._codec.convert(audio.chunks, audio.spec, wished, tempo=audio.tempo), closed)
+        made = self._codec.convert(audio.chunks, audio.spec, wished, tempo=audio.tempo)
+        chunks = _Faithful(made, closed)
         try:
             await chunks.begin()
         except BaseException:
             await chunks.aclose()
             raise
-        return Speech(AudioSpec(wished, SAMPLE_RATE), chunks, audio.usage, served)
+        length = audio.length if made is audio.chunks else None  # else it is made anew
+        return Speech(AudioSpec(wished, SAMPLE_RATE), chunks, audio.usage, served, length)
 
 
 def _shown(request: SpeechRequest) -> dict[str, Any]:

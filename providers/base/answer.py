@@ -14,32 +14,34 @@ from providers.base import errors
 from providers.base.errors import ProviderError, Sent
 from providers.base.exchange import MIB, Deadlines, Reply
 from providers.base.sending import Response
+from providers.base.waiting import Deadline, Watch
 
 
 class Flight:
     """One request under way: what is known of it, and when it is over."""
 
-    def __init__(self, vendor: str, deadlines: Deadlines) -> None:
+    def __init__(self, vendor: str, deadlines: Deadlines, watch: Watch) -> None:
         self.vendor = vendor
         self.deadlines = deadlines
         self.sent: Sent = "no"
-        self.ends = asyncio.get_running_loop().time() + deadlines.total
-        self._clock: asyncio.Timeout | None = None
+        self.ends = watch.now() + deadlines.total
+        self._watch = watch
+        self._clock: Deadline | None = None
 
-    def clock(self) -> asyncio.Timeout:
+    def clock(self) -> Deadline:
         """The time until the answer's head."""
-        self._clock = asyncio.timeout_at(self.ends)
+        self._clock = Deadline(self._watch, self.ends)
         return self._clock
 
     def leaves(self) -> None:
         """The first byte is about to be written. From here on the vendor's own slowness counts."""
         self.sent = "maybe"
         if self._clock is not None:
-            self._clock.reschedule(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.first_byte))
+            self._clock.move(min(self.ends, self._watch.now() + self.deadlines.first_byte))
 
-    def idle_clock(self) -> asyncio.Timeout:
+    def idle_clock(self) -> Deadline:
         """The time until the next piece of the body."""
-        return asyncio.timeout_at(min(self.ends, asyncio.get_running_loop().time() + self.deadlines.idle))
+        return Deadline(self._watch, min(self.ends, self._watch.now() + self.deadlines.idle))
 
     def error(self, fault: Exception) -> ProviderError:
         """The same in our words. Nothing of the fault's own text is kept: it may hold an address with its query."""
@@ -116,7 +118,7 @@ class Answer:
             body = self._response.content
             piece = body.read_nowait()
             if not piece and not body.at_eof():
-                async with self._flight.idle_clock():
+                with self._flight.idle_clock():
                     piece = await body.readany()
             self._taken += len(piece)
             if self._taken > self._cap:

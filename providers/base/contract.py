@@ -94,12 +94,14 @@ class Audio:
 
     ``chunks`` must be closed (``aclose``) by whoever stops reading early: that stops the work behind it.
     ``tempo`` is the part of the asked speed that is not in the bytes yet (2.0 = still to be played twice as fast).
+    ``length`` is how many bytes there are in all, where that is known.
     """
 
     spec: AudioSpec
     chunks: ByteStream
     usage: Usage = field(default_factory=Usage)
     tempo: float = 1.0
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

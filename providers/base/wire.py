@@ -27,6 +27,7 @@ from providers.base.egress import Egress, GuardedResolver, is_plain, place
 from providers.base.exchange import MIB, Exchange, Fetch, Reply
 from providers.base.refusals import refusal
 from providers.base.sending import Sender, connecting
+from providers.base.waiting import Watch
 
 REDIRECTS = (301, 302, 303, 307, 308)
 STREAM_CAP = 256 * MIB
@@ -91,6 +92,7 @@ class Wire:
         self._sessions: dict[Egress | None, _Opened] = {}
         self._answers: WeakSet[Answer] = WeakSet()  # aiohttp forgets to wake who reads from a pool that closes
         self._closed = False
+        self._watch: Watch | None = None
 
     async def call(self, exchange: Exchange) -> Reply:
         """One request and its whole answer, whatever its status.
@@ -112,7 +114,7 @@ class Wire:
         The status is one of the 200s. Raises ``AddressRefused`` (``OutputRefused`` for a vendor's), ``Gone`` (no such
         output any more), ``Refused`` (a caller's address answers with a status of the 400s), and as ``call`` does.
         """
-        flight = Flight(fetch.vendor, fetch.deadlines)
+        flight = Flight(fetch.vendor, fetch.deadlines, self._watching())
         try:
             url = fetch.url
             fetch.egress.check_url(url)
@@ -138,9 +140,16 @@ class Wire:
             opened = self._sessions.popitem()[1]
             await opened.session.close()
             await opened.resolver.close()
+        if self._watch is not None:
+            self._watch.close()
+
+    def _watching(self) -> Watch:
+        if self._watch is None:
+            self._watch = Watch()
+        return self._watch
 
     async def _send(self, exchange: Exchange, encoding: str, cap: int) -> Answer:
-        flight = Flight(exchange.vendor, exchange.deadlines)
+        flight = Flight(exchange.vendor, exchange.deadlines, self._watching())
         if exchange.egress is not None:
             exchange.egress.check_url(exchange.url)
         headers = {"Accept-Encoding": encoding, **exchange.headers}
@@ -163,7 +172,7 @@ class Wire:
         try:
             sender = self._opened(exchange.egress).sender
             address = _address_of(exchange.url)
-            async with flight.clock():
+            with flight.clock():
                 response = await sender.send(exchange.method, address, headers, body, flight)
         except FAULTS as fault:
             raise flight.error(fault) from None
@@ -176,7 +185,7 @@ class Wire:
             session = self._opened(egress).session
             address = _address_of(url)
             _FLIGHT.set(flight)
-            async with flight.clock():
+            with flight.clock():
                 response = await session.request(
                     method,
                     address,

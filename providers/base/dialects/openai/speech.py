@@ -78,7 +78,7 @@ async def speak(host: Host, body: Mapping[str, Any], request: SpeechRequest) -> 
         await answer.aclose()
         raise
     usage = Usage(characters=len(request.text))
-    return Audio(spec, AudioBody(host.name, _Whole(head, answer), spec, usage), usage)
+    return Audio(spec, AudioBody(host.name, _Whole(head, answer), spec, usage), usage, length=answer.length)
 
 
 async def _spec(host: Host, answer: Answer, head: bytes, wished: AudioFormat) -> AudioSpec:
