@@ -188,7 +188,7 @@ class Limits:
         if self._store is not None and len(accounts) == 1:
             written = asyncio.ensure_future(self._store.add(accounts[0][0], at, amounts, sign))
         else:
-            written = asyncio.create_task(self._write([who for who, _ in accounts], amounts, at, sign))
+            written = asyncio.create_task(self._write([who for who, _ in accounts], amounts, at, sign))  # noqa: RUF006 - awaited
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
         await asyncio.shield(written)
 
