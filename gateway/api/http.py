@@ -22,10 +22,11 @@ class Connection(Protocol):
     """What our own server tells beyond ASGI, under ``CONNECTION`` in the scope's ``extensions``.
 
     ``paused``: the client takes its bytes too slowly, and whatever is sent waits. ``gone`` is called when he hangs up
-    before the end of his answer: whoever wants to know sets it.
+    before the end of his answer (whoever wants to know sets it), and ``disconnected`` tells it afterwards.
     """
 
     gone: Callable[[], None] | None
+    disconnected: bool
 
     @property
     def paused(self) -> bool:

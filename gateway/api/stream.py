@@ -38,6 +38,8 @@ class while_connected:  # noqa: N801 - reads as a function
             self._watcher = asyncio.create_task(self._watch())
         else:
             self._call.connection.gone = self._hung_up
+            if self._call.connection.disconnected:
+                self._hung_up()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,6 +6,7 @@ and the parser are aiohttp's; what is used of it beyond its documentation is tes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol
@@ -98,6 +99,10 @@ class Sender:
         """
         origin = self._origin(url)
         every = {"Host": origin.headers["Host"], "Accept": "*/*", **self._session.headers, **headers}
+        if url.user is not None or url.password is not None:
+            if "Authorization" in every:
+                raise ValueError  # it can have only one of them
+            every["Authorization"] = aiohttp.encode_basic_auth(url.user or "", url.password or "")
         head = _head(method, url, every, body)
         connection = await self._connector.connect(origin, traces=[], timeout=connecting(flight.deadlines.connect))
         try:
@@ -105,10 +110,7 @@ class Sender:
             assert protocol is not None
             protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, read_bufsize=2**16)
             flight.leaves()
-            transport = connection.transport
-            if transport is None or transport.is_closing():
-                raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
-            transport.write(head if body is None else head + body)
+            write(connection.transport, head, body)
             message, content = await protocol.read()
             while 100 <= message.code < 200:
                 message, content = await protocol.read()
@@ -128,6 +130,13 @@ class Sender:
                 self._origins.clear()
             known = self._origins[place] = aiohttp.ClientRequest("GET", place, session=self._session)
         return known
+
+
+def write(transport: asyncio.Transport | None, head: bytes, body: bytes | None) -> None:
+    """Hand a request to its connection: small enough not to wait for it."""
+    if transport is None or transport.is_closing():
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+    transport.write(head if body is None else head + body)
 
 
 def _head(method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -24,7 +24,7 @@ from gateway import database, server
 from gateway.api.fastlane import Fastlane
 from gateway.blobs import files
 from gateway.config import load_config
-from providers.base import wire
+from providers.base import sending, wire
 from tests.chaos.hurry import hurry
 
 
@@ -119,13 +119,15 @@ def mortal(fate: Fate) -> None:
     database._open = opens
     around(wire.Wire, "call", fate, lambda _, exchange: exchange_of(exchange.method, exchange.url))
     around(wire.Wire, "_open", fate, lambda _, flight, egress, method, url: f"{exchange_of(method, url)} head")
-    leaves = wire._leaves
+    around(sending.Sender, "send", fate, lambda _, method, url, *__: f"{exchange_of(method, str(url))} head")
+    written = sending.write
 
-    async def written(session: Any, context: Any, params: Any) -> None:
-        await leaves(session, context, params)
-        fate.boundary(f"{exchange_of(params.method, str(params.url))} request: headers written")
+    def passing(transport: Any, head: bytes, body: bytes | None) -> None:
+        written(transport, head, body)
+        method, url = head.split(b" ", 2)[:2]
+        fate.boundary(f"{exchange_of(method.decode(), url.decode())} request: written")
 
-    wire._leaves = written
+    sending.write = passing
     around(files.FileBlobs, "put", fate, lambda *_: "blob")
     around(
         files,

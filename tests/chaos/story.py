@@ -42,7 +42,7 @@ PATIENCE = 60.0
 UNKNOWN = (
     "commit submitting: after",
     "submit: before",
-    "submit request: headers written",
+    "submit request: written",
     "upstream: submit taken",
     "submit head: before",
     "submit head: after",

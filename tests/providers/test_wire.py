@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import socket
 import traceback
@@ -114,6 +115,21 @@ async def test_bytes_and_forms() -> None:
         assert b'name="image"; filename="a.png"' in parts.body
         assert b"\x89PNG" in parts.body
         assert (bare.method, bare.body) == ("DELETE", b"")
+
+
+async def test_credentials_in_an_address() -> None:
+    """They are sent as a header, unless there is one already; a header with a line end in it is not sent at all."""
+    async with Upstream() as upstream, opened() as wire:
+        url = upstream.url("/v1/make").replace("http://", "http://ann:s%C3%A9same@")
+        assert (await wire.call(Exchange("Vendor", "POST", url, json={}))).ok
+        (sent,) = upstream.requests
+        assert sent.headers["authorization"] == "Basic " + base64.b64encode("ann:sésame".encode()).decode()
+        assert "ann" not in sent.headers["host"]
+        for place, headers in ((url, {"Authorization": "Bearer k"}), (upstream.url("/"), {"X-Key": "k\r\nX-More: 1"})):
+            with pytest.raises(errors.Unavailable, match="malformed") as caught:
+                await wire.call(Exchange("Vendor", "POST", place, headers, json={}))
+            assert caught.value.sent == "no"
+        assert len(upstream.requests) == 1
 
 
 async def test_an_answer_of_any_status_is_an_answer() -> None:
