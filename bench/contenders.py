@@ -29,12 +29,12 @@ _MODELS = """
 model_list:
   - {{model_name: tts-1, litellm_params: {{model: openai/tts-1, api_base: "{fast}/v1", api_key: sk-none}}}}
   - {{model_name: tts-1, litellm_params: {{model: openai/tts-1, api_base: "{fast}/v1", api_key: sk-two}}}}
-  - model_name: gpt-image-1
-    litellm_params: {{model: openai/gpt-image-1, api_base: "{fast}/v1", api_key: sk-none}}
-    model_info: {{output_cost_per_image: 0.000001}}
+  - model_name: dall-e-3
+    litellm_params: {{model: openai/dall-e-3, api_base: "{fast}/v1", api_key: sk-none}}
+    model_info: {{mode: image_generation, output_cost_per_image: 0.000001}}
   - model_name: by-url
-    litellm_params: {{model: openai/gpt-image-1, api_base: "{fast}/urls/v1", api_key: sk-none}}
-    model_info: {{output_cost_per_image: 0.000001}}
+    litellm_params: {{model: openai/dall-e-3, api_base: "{fast}/urls/v1", api_key: sk-none}}
+    model_info: {{mode: image_generation, output_cost_per_image: 0.000001}}
   - {{model_name: paced, litellm_params: {{model: openai/tts-1, api_base: "{paced}/v1", api_key: sk-none}}}}
 """
 _OURS = (
@@ -65,7 +65,7 @@ _PROXY = """
     location /paced/ {{ proxy_pass http://paced/; }}
   }}
 """
-PREFIXES = {"tts-1": "", "gpt-image-1": "", "by-url": "/urls", "paced": "/paced"}
+PREFIXES = {"tts-1": "", "dall-e-3": "", "by-url": "/urls", "paced": "/paced"}
 """The path before ``/v1`` by which those who do not read bodies find a model's upstream."""
 
 
@@ -182,9 +182,12 @@ def install() -> None:
         subprocess.run([sys.executable, "-m", "venv", str(INSTALLED / "litellm")], check=True)
         subprocess.run([str(_LITELLM.parent / "pip"), "install", "--quiet", "litellm[proxy]"], check=True)
     if not _PORTKEY.exists() and shutil.which("npm") is not None:
-        (INSTALLED / "portkey").mkdir(exist_ok=True)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "@portkey-ai/gateway"]
-        subprocess.run(command, check=True, cwd=INSTALLED / "portkey")
+        folder = INSTALLED / "portkey"
+        folder.mkdir(exist_ok=True)
+        # Later node servers make headers that cannot be written to, and Portkey 1.15 answers 500 to speech.
+        wanted = {"dependencies": {"@portkey-ai/gateway": "*"}, "overrides": {"@hono/node-server": "1.14.1"}}
+        (folder / "package.json").write_text(json.dumps({"private": True, **wanted}))
+        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], check=True, cwd=folder)
 
 
 def _filled(text: str, place: Place, folder: Path) -> str:

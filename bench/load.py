@@ -50,8 +50,9 @@ class Load:
 
 
 SPEECH: dict[str, object] = {"model": "tts-1", "input": "Hello there.", "voice": "alloy", "response_format": "mp3"}
-BYTES: dict[str, object] = {"model": "gpt-image-1", "prompt": "A lamp", "size": "1024x1024"}
-ADDRESS: dict[str, object] = {"model": "by-url", "prompt": "A lamp", "size": "1024x1024"}
+_PICTURE: dict[str, object] = {"prompt": "A lamp", "size": "1024x1024"}
+BYTES = {**_PICTURE, "model": "dall-e-3", "response_format": "b64_json"}
+ADDRESS = {**_PICTURE, "model": "by-url", "response_format": "url"}
 LOADS = (
     *(Load(f"speech, {n} at once", "/v1/audio/speech", SPEECH, n, CLIP) for n in (1, 16, 64, 256)),
     Load("pictures as base64, 64 at once", "/v1/images/generations", BYTES, 64, 40_000),
