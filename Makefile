@@ -11,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: run test acceptance chaos check format lock clean
+.PHONY: run test acceptance chaos check format lock clean bench bench-install bench-smoke bench-kokoro
 
 run: .venv/base
 	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
@@ -28,6 +28,22 @@ acceptance: .venv/dev
 chaos: .venv/dev
 	$(BIN)/python -m bench.kill_points --seeds 10
 	$(BIN)/python -m bench.lost_answers --calls 2000
+
+# The gateway beside nginx, LiteLLM and Portkey, those of them that are there (`bench-install`): half an hour. Quiet machines only.
+# Needs wrk and nginx (apt install wrk nginx-light).
+bench: .venv/dev
+	$(BIN)/python -m bench.compare --write
+
+bench-install: .venv/dev
+	$(BIN)/python -m bench.compare --install
+
+# Counts, which no other load on the machine changes, against those in bench/baseline.json.
+bench-smoke: .venv/dev
+	$(BIN)/python -m bench.smoke
+
+bench-kokoro: .venv/dev
+	$(BIN)/python -m bench.kokoro --json bench/KOKORO.json
+	$(BIN)/python -m bench.compare --render
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""As many requests as a server answers over so many connections: wrk where it is installed, else a client of Python's."""
+"""As many requests as a server answers over so many connections, by wrk where it is installed, else by Python."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ CLIP = 48 * 1024
 SPEECH, WHOLE, ADDRESS = "v1/audio/speech", "v1/images/generations", "urls/v1/images/generations"
 PICTURE = "picture.png"
 _KINDS = {SPEECH: "audio/mpeg", WHOLE: "application/json", ADDRESS: "application/json", PICTURE: "image/png"}
+STAMP = rb"\xff\xfb\x90\x64<(\d+)>"
+"""What a paced answer begins with: when it was sent, by ``time.monotonic_ns``."""
 _FRAME = b"\xff\xfb\x90\x64"  # what an mp3 begins with
 _NGINX = """
 worker_processes 1;
@@ -139,14 +141,6 @@ class Pace:
         return None if found is None else cls(int(found[1]), int(found[2]), float(found[3]), float(found[4]))
 
 
-def sent_at(piece: bytes) -> float:
-    """When the first piece of an answer was sent, by ``time.monotonic``."""
-    found = re.match(rb"....<(\d+)>", piece, re.DOTALL)
-    if found is None:
-        raise ValueError("the answer does not begin as it was sent")
-    return int(found[1]) / 1e9
-
-
 class _Server:
     """Raw HTTP/1.1, as much of it as is needed."""
 
@@ -156,8 +150,10 @@ class _Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while True:
+            last = False
+            while not last:
                 head = await reader.readuntil(b"\r\n\r\n")
+                last = b"\nconnection: close" in head.lower()
                 length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 pace = Pace.of(body)
