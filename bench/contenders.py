@@ -116,13 +116,12 @@ def ours(place: Place, name: str = "ours", tree: Path = ROOT) -> Contender:
     folder = place.folder / name
     folder.mkdir()
     config, port = folder / "config.yaml", free_port()
-    config.write_text(_filled(_OURS, place, folder))
+    config.write_text(our_config(place.upstream, folder))
     command = [sys.executable, "-m", "gateway", "serve", "-c", str(config), "--port", str(port)]
     base = f"http://127.0.0.1:{port}"
     env = {"PYTHONPATH": str(tree)}
     process = start(Start(name, command, f"{base}/readyz", folder, env, place.cores.gateway, tree), place.stack)
-    limits = {"rpm_limit": 10**7, "max_budget": 100_000, "max_characters": 10**12, "models": list(PREFIXES)}
-    key = _post(f"{base}/key/generate", limits, {"authorization": f"Bearer {_MASTER}"})["key"]
+    key = virtual_key(base)
     command = [sys.executable, "-c", "from gateway.version import __version__ as v; print(v)"]
     told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tree, env={**os.environ, **env})
     return _keyed(name, told.stdout.strip(), process, base, key)
@@ -133,7 +132,7 @@ def litellm(place: Place) -> Contender | None:
     if not _LITELLM.exists():
         return None
     config, port = place.folder / "litellm.yaml", free_port()
-    config.write_text(_filled(_LITELLMS, place, place.folder))
+    config.write_text(_filled(_LITELLMS, place.upstream, place.folder))
     command = [str(_LITELLM), "--config", str(config), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "PYTHONPATH": "", "LITELLM_TELEMETRY": "0"}
     base = f"http://127.0.0.1:{port}"
@@ -190,18 +189,25 @@ def install() -> None:
         subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], check=True, cwd=folder)
 
 
-def _filled(text: str, place: Place, folder: Path) -> str:
-    return text.format(fast=place.upstream.fast, paced=place.upstream.paced, folder=folder, master=_MASTER)
+def our_config(upstream: Upstream, folder: Path) -> str:
+    """This gateway's, with everything on; its data goes into ``folder``."""
+    return _filled(_OURS, upstream, folder)
+
+
+def virtual_key(base: str) -> str:
+    """A key of this gateway with limits of every kind."""
+    limits = {"rpm_limit": 10**7, "max_budget": 100_000, "max_characters": 10**12, "models": list(PREFIXES)}
+    headers = {"authorization": f"Bearer {_MASTER}", "content-type": "application/json"}
+    request = urllib.request.Request(f"{base}/key/generate", json.dumps(limits).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        key: str = json.load(answer)["key"]
+    return key
+
+
+def _filled(text: str, upstream: Upstream, folder: Path) -> str:
+    return text.format(fast=upstream.fast, paced=upstream.paced, folder=folder, master=_MASTER)
 
 
 def _keyed(name: str, version: str, process: Process, base: str, key: str) -> Contender:
     headers = {model: {"authorization": f"Bearer {key}"} for model in PREFIXES}
     return Contender(name, version, process, dict.fromkeys(PREFIXES, base), headers)
-
-
-def _post(url: str, body: object, headers: Mapping[str, str]) -> dict[str, str]:
-    data = json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {**headers, "content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        found: dict[str, str] = json.load(answer)
-    return found

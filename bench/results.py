@@ -218,8 +218,8 @@ def _streams(samples: _Samples) -> str:
     ]
     head = ["", "median ms", "worst ms", "whole", "times ours"]
     return (
-        "## First byte of a stream\n\n50 streams at once, each 20 pieces of 4 KB over a second: from the moment in which "
-        "the upstream sent the first piece to the moment in which the client saw it, by the same clock.\n\n"
+        "## First byte of a stream\n\n50 streams at once, each 20 pieces of 4 KB over a second: from the moment in "
+        "which the upstream sent the first piece to the moment in which the client saw it, by the same clock.\n\n"
     ) + _table(head, rows)
 
 
@@ -253,8 +253,8 @@ def _slow(samples: _Samples) -> str:
     ]
     head = ["", "MB added", "processor s", "whole", "another call meanwhile, median ms", "worst ms"]
     return (
-        "## Slow readers\n\n1,000 at once, each of a clip of 1 MB that the upstream sends at once, read at 32 KB a second, "
-        "and the rest at the end; beside them somebody asks for 48 KB now and then.\n\n"
+        "## Slow readers\n\n1,000 at once, each of a clip of 1 MB that the upstream sends at once, read at 32 KB a "
+        "second, and the rest at the end; beside them somebody asks for 48 KB now and then.\n\n"
     ) + _table(head, rows)
 
 

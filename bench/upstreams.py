@@ -104,21 +104,20 @@ def _keep(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def open_upstream(folder: Path, where: Cores, stack: ExitStack) -> Upstream:
-    """Start both."""
-    port, paced = free_port(), free_port()
+def open_upstream(folder: Path, where: Cores, stack: ExitStack, *, plain: bool = False) -> Upstream:
+    """Start both. ``plain``: Python's does for both, whose answers come in the same pieces everywhere."""
+    port = free_port()
     base = f"http://127.0.0.1:{port}"
     files(folder / "files", base)
-    python = [sys.executable, "-m", "bench.upstreams"]
-    with_nginx = shutil.which("nginx") is not None
-    if with_nginx:
-        command = nginx("upstream", _FILES.format(port=port, folder=folder), folder)
-    else:
-        command = [*python, str(port), str(folder / "files")]
+    slow = free_port()
+    python = [sys.executable, "-m", "bench.upstreams", str(slow), str(folder / "files")]
+    paced = f"http://127.0.0.1:{slow}"
+    process = start(Start("paced", python, paced, folder, {}, where.upstream), stack)
+    if plain or shutil.which("nginx") is None:
+        return Upstream(paced, paced, "Python (slow: put nginx there for fair figures)", process)
+    command = nginx("upstream", _FILES.format(port=port, folder=folder), folder)
     fast = start(Start("upstream", command, f"{base}/asked", folder, {}, where.upstream), stack)
-    slow = f"http://127.0.0.1:{paced}"
-    start(Start("paced", [*python, str(paced), str(folder / "files")], slow, folder, {}, where.upstream), stack)
-    return Upstream(base, slow, "nginx" if with_nginx else "Python (no nginx here: too slow for a fair figure)", fast)
+    return Upstream(base, paced, "nginx", fast)
 
 
 @dataclass(frozen=True, slots=True)
