@@ -29,8 +29,8 @@ chaos: .venv/dev
 	$(BIN)/python -m bench.kill_points --seeds 10
 	$(BIN)/python -m bench.lost_answers --calls 2000
 
-# The gateway beside nginx, LiteLLM and Portkey, those of them that are there (`bench-install`): half an hour. Quiet machines only.
-# Needs wrk and nginx (apt install wrk nginx-light).
+# The gateway beside nginx, LiteLLM and Portkey, as far as they are there: about 20 minutes, on a machine that does nothing
+# else. Needs wrk and nginx (apt install wrk nginx-light); the other two are installed by bench-install.
 bench: .venv/dev
 	$(BIN)/python -m bench.compare --write
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from bench import paced, results
 from bench.contenders import OPENERS, Contender, Place, install, other_tree
-from bench.load import LOADS, Load, check, measure
+from bench.load import LOADS, Generator, Load, check, measure, version
 from bench.processes import ROOT, Cores, cores
 from bench.upstreams import Upstream, open_upstream
 
@@ -43,6 +43,7 @@ class Run:
         self._where = where
         self._folder = folder
         self._upstream = upstream
+        self._generator = Generator(options.seconds, folder, where.generator, upstream.asked)
         self._openers: dict[str, _OPENER] = {name: OPENERS[name] for name in options.only.split(",")}
         self._openers |= {path.name: other_tree(path) for path in options.also}
         self.found: dict[str, Any] = {"versions": {}, "samples": {}}
@@ -54,6 +55,12 @@ class Run:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
             place = Place(folder, self._upstream, self._where, stack)
             opened = [each for opener in openers if (each := opener(place)) is not None]
+            if (
+                missing := set(self._openers) - {who.name.rpartition("@")[2] for who in opened}
+                if len(openers) > 1
+                else ()
+            ):
+                print(f"not installed, left out: {', '.join(sorted(missing))}")
             self.found["versions"].update({who.name: who.version for who in opened})
             yield opened
 
@@ -88,7 +95,7 @@ class Run:
                         raise SystemExit(f"{who.name}, {load.name}: {why}")
                 if streams:
                     paced.first_byte(who)  # opens what a first one opens
-                measure(who, LOADS[1], self._options.seconds, self._folder, self._where.generator)  # warm
+                measure(who, LOADS[1], self._generator)  # warm
             for turn in range(self._options.rounds):
                 ordered = opened[turn % len(opened) :] + opened[: turn % len(opened)]
                 for load in wanted:
@@ -98,8 +105,7 @@ class Run:
                     self._note(results.STREAMS, who, paced.first_byte(who).as_dict())
 
     def _load(self, who: Contender, load: Load, what: str) -> None:
-        sample = measure(who, load, self._options.seconds, self._folder, self._where.generator)
-        self._note(what, who, sample.as_dict())
+        self._note(what, who, measure(who, load, self._generator).as_dict())
 
     def jobs(self) -> None:
         """Ten thousand tasks in flight; ours alone."""
@@ -116,6 +122,9 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     where = cores(not options.no_pin)
     about = results.machine(where)
     about["settings"] = f"{options.rounds} rounds, {options.seconds:g} s for each load of each contender in each round"
+    about["generator"] = version()
+    given = (Path(each).name if "/" in each else each for each in sys.argv[1:])
+    about["command"] = " ".join(("python -m bench.compare", *given))
     everywhere = os.sched_getaffinity(0)
     if where.generator is not None:
         os.sched_setaffinity(0, {int(where.generator)})

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,24 +89,41 @@ def check(who: Contender, load: Load) -> str | None:
     return None if size >= load.least else f"{size} bytes only"
 
 
-def measure(who: Contender, load: Load, seconds: float, folder: Path, core: str | None) -> Sample:
-    """Ask for ``seconds``."""
-    before = who.process.spent()
-    ask = _wrk if shutil.which("wrk") else _python
-    count, spent, p50, p99, failed = ask(who, load, seconds, folder, core)
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """What asks, from which core, for how long. ``asked`` says how often the upstream was."""
+
+    seconds: float
+    folder: Path
+    core: str | None
+    asked: Callable[[], int | None]
+
+
+def version() -> str:
+    """What asks."""
+    if shutil.which("wrk") is None:
+        return "Python (no wrk here)"
+    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
+    return " ".join(told.split()[:2])
+
+
+def measure(who: Contender, load: Load, by: Generator) -> Sample:
+    """Ask for so long. What did not reach the upstream counts as failed: it was answered by something else."""
+    before, asked = who.process.spent(), by.asked()
+    count, took, p50, p99, failed = (_wrk if shutil.which("wrk") else _python)(who, load, by)
     cpu = (who.process.spent() - before) / max(count, 1) * 1000
-    return Sample(count / spent, p50, p99, cpu, who.process.resident(), failed)
+    if asked is not None:
+        failed += max(0, count - ((by.asked() or 0) - asked))
+    return Sample(count / took, p50, p99, cpu, who.process.resident(), failed)
 
 
-def _wrk(
-    who: Contender, load: Load, seconds: float, folder: Path, core: str | None
-) -> tuple[int, float, float, float, int]:
-    script = folder / "wrk.lua"
+def _wrk(who: Contender, load: Load, by: Generator) -> tuple[int, float, float, float, int]:
+    script = by.folder / "wrk.lua"
     headers = (f'wrk.headers["{name}"] = "{value}"' for name, value in who.headers.get(load.model, {}).items())
     script.write_text(_SCRIPT.format(body=json.dumps(load.body), headers="\n".join(headers)))
-    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+    command = ["wrk", "-t1", f"-c{load.connections}", f"-d{max(1, round(by.seconds))}s", "--timeout", "30s"]
     command += ["-s", str(script), who.bases[load.model] + load.path]
-    told = subprocess.run(pinned(core, command), capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(pinned(by.core, command), capture_output=True, text=True, check=True).stdout
     found = re.search(r"FOUND (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", told)
     if found is None:
         raise SystemExit(f"wrk says nothing that is understood:\n{told}")
@@ -114,11 +132,8 @@ def _wrk(
     return count - refused, took / 1e6, p50 / 1000, p99 / 1000, refused + broken + short * count
 
 
-def _python(
-    who: Contender, load: Load, seconds: float, folder: Path, core: str | None
-) -> tuple[int, float, float, float, int]:
-    del folder, core  # it is this process that asks
-    return asyncio.run(_asked(who, load, seconds))
+def _python(who: Contender, load: Load, by: Generator) -> tuple[int, float, float, float, int]:
+    return asyncio.run(_asked(who, load, by.seconds))
 
 
 async def _asked(who: Contender, load: Load, seconds: float) -> tuple[int, float, float, float, int]:

@@ -52,7 +52,7 @@ def machine(where: Cores) -> dict[str, Any]:
             "processor": cpu[1] if cpu else platform.machine(),
             "cores": os.cpu_count(),
             "memory": f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
-            "kernel": platform.release(),
+            "kernel": (re.match(r"[\d.]*\d", platform.release()) or [""])[0],
             "python": platform.python_version(),
             "pinning": pinned,
         },
@@ -175,7 +175,8 @@ def _about(found: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
         f"{kept['processor']}, {kept['cores']} cores, {kept['memory']}; Linux {kept['kernel']}, "
-        f"Python {kept['python']}; {kept['pinning']}. Commit {found['commit']}; {versions}. {found['settings']}.\n"
+        f"Python {kept['python']}; {kept['pinning']}. Commit {found['commit']}; {versions}; "
+        f"asked by {found['generator']}. {found['settings']}: `{found['command']}`.\n"
     )
 
 

@@ -97,7 +97,7 @@ def counted() -> Iterator[tuple[Counter, str]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = open_upstream(folder, Cores(), stack, plain=True)
         threading.setprofile(counter)
-        stack.callback(threading.setprofile, None)  # type: ignore[arg-type]  # None is how it is unset
+        stack.callback(threading.setprofile, None)
         running = stack.enter_context(serving(config_of(our_config(upstream, folder))))
         yield counter, running.base
 
