@@ -11,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: run test acceptance chaos check format lock clean bench bench-install bench-smoke bench-kokoro
+.PHONY: run test acceptance chaos bench bench-install bench-smoke bench-kokoro check format lock clean
 
 run: .venv/base
 	$(BIN)/media-gateway serve --config $(CONFIG) --host $(HOST) --port $(PORT)
