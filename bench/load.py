@@ -111,7 +111,7 @@ def measure(who: Contender, load: Load, by: Generator) -> Sample:
     """Ask for so long. What did not reach the upstream counts as failed: it was answered by something else."""
     before, asked = who.process.spent(), by.asked()
     count, took, p50, p99, failed = (_wrk if shutil.which("wrk") else _python)(who, load, by)
-    cpu = (who.process.spent() - before) / max(count, 1) * 1000
+    cpu = (who.process.spent() - before) / count * 1000 if count else 0.0  # a ratio leaves out what is 0
     if asked is not None:
         failed += max(0, count - ((by.asked() or 0) - asked))
     return Sample(count / took, p50, p99, cpu, who.process.resident(), failed)
