@@ -11,7 +11,17 @@ from engines.media import AudioFormat
 from providers.base.contract import Provider, Readiness
 from providers.base.dialects.openai import films
 from providers.base.dialects.openai.host import Host
-from providers.base.dialects.openai.models import Draws, Everything, Films, Model, ModelSettings, Speaks, Writes, listed
+from providers.base.dialects.openai.models import (
+    FAMILIES,
+    Draws,
+    Everything,
+    Films,
+    Model,
+    ModelSettings,
+    Speaks,
+    Writes,
+    listed,
+)
 from providers.base.price import Price
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
@@ -139,6 +149,9 @@ VENDOR = Vendor(
             )
             for mode, _, names in _KINDS
             for name in names
+        },
+        **{
+            name: Facts(mode, OpenAISettings, "any other model whose name begins so") for name, mode in FAMILIES.items()
         },
         "*": Facts(
             "audio_speech",

@@ -14,7 +14,7 @@ from engines.media import AudioFormat
 from providers.azure.speech import KEY_VARIABLES, MODELS, AzureSpeech, AzureSpeechSettings, variable
 from providers.base.contract import Provider
 from providers.base.dialects.openai.host import Host
-from providers.base.dialects.openai.models import Everything, ModelSettings
+from providers.base.dialects.openai.models import FAMILIES, Everything, ModelSettings
 from providers.base.vendor import Facts, Resources, Vendor
 from providers.base.wire import Wire
 
@@ -79,7 +79,11 @@ _DEPLOYMENT = Facts(
 
 VENDOR = Vendor(
     name="azure",
-    models={**MODELS, "*": _DEPLOYMENT},
+    models={
+        **MODELS,
+        **{name: Facts(mode, AzureSettings, "a deployment whose name begins so") for name, mode in FAMILIES.items()},
+        "*": _DEPLOYMENT,
+    },
     open=_open,
     env={
         "api_key": KEY_VARIABLES,

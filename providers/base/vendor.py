@@ -83,7 +83,9 @@ class Vendor:
     bare: bool = False
 
     def facts(self, model: str) -> Facts | None:
-        """What is known of ``model``, by its own name or else by the longest family; ``None``: there is no such one."""
-        families = (f"{'/'.join(model.split('/')[:parts])}/*" for parts in range(model.count("/"), 0, -1))
-        found = next((name for name in (model, *families, "*") if name in self.models), None)
-        return None if found is None else self.models[found]
+        """What is known of ``model``, by its own name or else by the longest family (a beginning of names, and ``*``);
+        ``None``: there is no such one."""
+        if model in self.models:
+            return self.models[model]
+        families = [name for name in self.models if name.endswith("*") and model.startswith(name[:-1])]
+        return self.models[max(families, key=len)] if families else None

@@ -544,3 +544,20 @@ async def test_films_that_nobody_expects(seed: int) -> None:
                     assert not isinstance(state, Working) or (state.check_after or 0) <= 300
                 else:
                     assert (await made.submit(VideoRequest("x"))).task
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("gpt-image-1", "image_generation"),
+        ("dall-e-3", "image_generation"),
+        ("sora-1", "video_generation"),
+        ("whisper-large-v3", "audio_transcription"),
+        ("gpt-4o-mini-transcribe-2025-12-15", "audio_transcription"),
+        ("gpt-4o-mini-tts", "audio_speech"),
+        ("my-own-voice", "audio_speech"),
+    ],
+)
+def test_what_a_model_makes_by_its_name(name: str, mode: str) -> None:
+    assert VENDOR.facts(name).mode == mode
+    assert AZURE.facts(name).mode == mode

@@ -28,6 +28,17 @@ from providers.base.errors import Refused
 from providers.base.exchange import Deadlines
 from providers.base.settings import VendorSettings
 
+FAMILIES = {
+    "gpt-image*": "image_generation",
+    "chatgpt-image*": "image_generation",
+    "dall-e*": "image_generation",
+    "sora*": "video_generation",
+    "whisper*": "audio_transcription",
+    "gpt-4o-transcribe*": "audio_transcription",
+    "gpt-4o-mini-transcribe*": "audio_transcription",
+}
+"""What models make that are not known one by one, by how their names begin: of other servers, or past."""
+
 
 class ModelSettings(VendorSettings):
     """``poll_interval``: seconds between two looks at a video. ``max_file_size_mb``: of a sound to be written down.
