@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class Record:
 
     ``costs`` are those of attempts that failed, ``charges`` those of tasks by their jobs. A stream has a ``price`` and
     a ``usage`` that its provider counts up. ``texts`` are the caller's, by field, as his guards let them pass; ``sent``
-    counts the body's bytes.
+    counts the body's bytes. ``writing`` ends when what its caller has spent is durable.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Record:
     usage: Usage | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     sent: int = 0
+    writing: list[asyncio.Future[None]] = field(default_factory=list)
 
     def served_by(self, group: str, deployment: str, provider: str) -> None:
         """Note who answers."""

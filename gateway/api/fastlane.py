@@ -205,6 +205,8 @@ class Fastlane:
         except StoreError as error:
             # What was made is paid for: it is not kept from the caller because we could not write it down.
             _log.error("request %s is not in the ledger: %s", call.record.id, error)
+        if writing := [each for each in call.record.writing if not each.done()]:
+            await asyncio.wait(writing)
 
 
 def _shutting_down() -> Overloaded:

@@ -98,12 +98,15 @@ class Reservation:
         self._open = True
         self._booked = 0.0
 
-    async def settle(self, actual: Amounts | None = None) -> None:
-        """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when it returns."""
-        if self._open:
-            self.release()
-            self._booked = self._limits.now()
-            await self._limits.book(self._accounts, _known(actual, self.expected), self._booked)
+    def settle(self, actual: Amounts | None = None) -> asyncio.Future[None]:
+        """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when that ends."""
+        if not self._open:
+            over = asyncio.get_running_loop().create_future()
+            over.set_result(None)
+            return over
+        self.release()
+        self._booked = self._limits.now()
+        return self._limits.book(self._accounts, _known(actual, self.expected), self._booked)
 
     def release(self) -> None:
         """The call has used nothing."""
@@ -113,9 +116,9 @@ class Reservation:
                 account.reserved.add(self.expected, -1)
                 account.holds -= 1
 
-    async def take_back(self, booked: Amounts) -> None:
+    def take_back(self, booked: Amounts) -> asyncio.Future[None]:
         """Some of what was settled was not used after all."""
-        await self._limits.book(self._accounts, booked, self._booked, -1)
+        return self._limits.book(self._accounts, booked, self._booked, -1)
 
 
 class Limits:
@@ -174,23 +177,24 @@ class Limits:
             self._accounts.move_to_end(who)
         return Reservation(self, held, expected)
 
-    async def book(self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1) -> None:
-        """Write down what was spent (``sign`` -1: what was not, after all) at a moment.
-
-        Whoever is cancelled leaves it to be written.
-        """
+    def book(
+        self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1
+    ) -> asyncio.Future[None]:
+        """Write down what was spent (``sign`` -1: what was not, after all) at a moment: it counts from now on, and is
+        durable when what is returned ends."""
         for _, account in accounts:
             if at >= account.since:
                 account.spent.add(amounts, sign)
             account.settled.add(amounts, sign)
             account.holds += 1
-        written: asyncio.Future[None]
+        writing: Awaitable[None]
         if self._store is not None and len(accounts) == 1:
-            written = asyncio.ensure_future(self._store.add(accounts[0][0], at, amounts, sign))
+            writing = self._store.add(accounts[0][0], at, amounts, sign)
         else:
-            written = asyncio.create_task(self._write([who for who, _ in accounts], amounts, at, sign))  # noqa: RUF006 - awaited
+            writing = self._write([who for who, _ in accounts], amounts, at, sign)
+        written = asyncio.ensure_future(writing)
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
-        await asyncio.shield(written)
+        return written
 
     async def _write(self, names: Sequence[str], amounts: Amounts, at: float, sign: int) -> None:
         store = self._store = await self._spending()

@@ -30,6 +30,8 @@ ExpectedUsd = Callable[[str, Sequence[MediaRequest]], float | None]
 
 _log = logging.getLogger(__name__)
 
+_UNBOOKED = "what a call has used could not be booked: %s"
+
 
 class Admission:
     """``admit`` before anybody is asked. ``group`` finds the model_name behind a name, or raises ``UnknownModel``."""
@@ -169,7 +171,7 @@ class Admitted:
         """Book what was used: ``actual``, or what was expected where that is unknown. Twice is harmless."""
         if self._reservation is not None:
             with _logged():
-                await self._reservation.settle(actual)
+                await asyncio.shield(self._reservation.settle(actual))
 
     async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
         """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
@@ -184,22 +186,39 @@ class Admitted:
                 back["usd"] = expected.usd * part - cost.usd
             if any(back.values()):
                 with _logged():
-                    await self._reservation.take_back(Amounts(**back))
+                    await asyncio.shield(self._reservation.take_back(Amounts(**back)))
 
-    def carry(self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None]) -> ByteStream:
-        """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that."""
+    def carry(
+        self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[None]]
+    ) -> ByteStream:
+        """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that.
+
+        It is durable when what is added to ``writing`` has ended.
+        """
         if self._reservation is None:
             return chunks
         self._carried = True
-        return _Metered(chunks, usage, cost, self)
+        return _Metered(chunks, lambda: _amounts(usage, cost()), self._reservation, writing)
+
+
+def _amounts(usage: Usage, cost: Cost | None) -> Amounts:
+    return Amounts(
+        usd=None if cost is None else cost.usd, characters=None, audio_seconds=usage.audio_seconds, images=None
+    )
 
 
 class _Metered:
-    def __init__(self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], admitted: Admitted) -> None:
+    def __init__(
+        self,
+        chunks: ByteStream,
+        amounts: Callable[[], Amounts],
+        reservation: Reservation,
+        writing: list[asyncio.Future[None]],
+    ) -> None:
         self._chunks = chunks
-        self._usage = usage
-        self._cost = cost
-        self._admitted = admitted
+        self._amounts = amounts
+        self._reservation = reservation
+        self._writing = writing
         self._settled = False
 
     def __aiter__(self) -> Self:
@@ -209,22 +228,21 @@ class _Metered:
         try:
             return await anext(self._chunks)
         except StopAsyncIteration:
-            await self._settle()
+            self._settle()
             raise
 
     async def aclose(self) -> None:
         try:
             await self._chunks.aclose()
         finally:
-            await self._settle()
+            self._settle()
 
-    async def _settle(self) -> None:
-        if self._settled:
-            return
-        self._settled = True
-        seconds, cost = self._usage.audio_seconds, self._cost()
-        usd = None if cost is None else cost.usd
-        await self._admitted.settle(Amounts(usd=usd, characters=None, audio_seconds=seconds, images=None))
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            written = self._reservation.settle(self._amounts())
+            written.add_done_callback(_unbooked)
+            self._writing.append(written)
 
 
 @contextmanager
@@ -233,7 +251,12 @@ def _logged() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        _log.error("what a call has used could not be booked: %s", error)
+        _log.error(_UNBOOKED, error)
+
+
+def _unbooked(written: asyncio.Future[None]) -> None:
+    if not written.cancelled() and (error := written.exception()) is not None:
+        _log.error(_UNBOOKED, error)
 
 
 def _nothing() -> None:

@@ -102,7 +102,8 @@ class SpeechService:
                 speech = await self._made(model, request, caller)
             else:
                 speech = await self._cached(self._cache, model, request, caller)
-            speech.chunks = admitted.carry(speech.chunks, speech.usage, lambda: cost_by_now(caller.record))
+            record = caller.record
+            speech.chunks = admitted.carry(speech.chunks, speech.usage, lambda: cost_by_now(record), record.writing)
             return speech
 
     async def _cached(self, cache: SpeechCache, model: str, request: SpeechRequest, caller: Caller) -> Speech:

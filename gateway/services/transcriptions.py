@@ -45,7 +45,9 @@ class TranscriptionService:
         async with await self._tasks.admit(caller, model, [request]) as admitted:
             about = (record, caller.wishes)
             made = await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
-            made.chunks = admitted.carry(made.chunks, record.usage or Usage(), lambda: cost_by_now(record))
+            made.chunks = admitted.carry(
+                made.chunks, record.usage or Usage(), lambda: cost_by_now(record), record.writing
+            )
             return made
 
     async def _ask(self, turn: Turn, request: TranscriptionRequest, caller: Caller) -> Written:
