@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Generic, Literal, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -91,17 +91,17 @@ class Database:
     """
 
     def __init__(self, path: Path | None, schema: Schema) -> None:
-        self._waiting: deque[_Asked] = deque()
-        self._draining = False  # the thread will look at what waits before it rests
-        self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="memory" if path is None else path.stem)
+        self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
         self._closed = False
         self._survives = schema.survives
         self._waits_for_disk = schema.survives == "power"
+        self._ended: Future[None] = Future()
+        opened: Future[sqlite3.Connection] = Future()
+        name = "memory" if path is None else path.stem
+        Thread(target=self._run, args=(path, schema, opened), name=name, daemon=True).start()
         try:
-            self.connection = self._thread.submit(_open, path, schema).result()
+            self.connection = opened.result()
         except (sqlite3.Error, OSError, StoreError) as error:
-            self._thread.shutdown()
             raise StoreError(f"{path}: {error}") from error
 
     async def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> T:
@@ -112,39 +112,60 @@ class Database:
         if self._closed:
             raise StoreError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        with self._lock:
-            self._waiting.append((run, (survives or self._survives) if writes else None, future))
-            begin, self._draining = not self._draining, True
-        if begin:
-            self._thread.submit(self._drain)
+        self._asked.put((run, (survives or self._survives) if writes else None, future))
         return await future
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file. Twice is harmless."""
         if not self._closed:
             self._closed = True
-            await asyncio.wrap_future(self._thread.submit(self.connection.close))
-            self._thread.shutdown(wait=False)
+            self._asked.put(None)
+            await asyncio.wrap_future(self._ended)
 
-    def _drain(self) -> None:
-        """On the thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
-        while True:
-            with self._lock:
-                taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
-                self._draining = bool(taken)
-            if not taken:
-                return
-            taken = [each for each in taken if not each[2].cancelled()]
-            broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
-            answers: list[_Answer] = [(future, None, broken) for _, _, future in taken]
-            try:
-                answers = self._together(taken)
-            except BaseException:
-                _log.exception("a fault on the database's thread")
-                self._thread.submit(self._drain)  # for those who come next
-                raise
-            finally:
-                _tell_all(answers)
+    def _run(self, path: Path | None, schema: Schema, opened: Future[sqlite3.Connection]) -> None:
+        try:
+            opened.set_result(_open(path, schema))
+        except (sqlite3.Error, OSError, StoreError) as error:
+            opened.set_exception(error)
+        else:
+            self._serve()
+        finally:
+            opened.cancel()
+
+    def _serve(self) -> None:
+        """The thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
+        more = True
+        while more:
+            taken, more = self._take()
+            if taken:
+                try:
+                    self._answer(taken)
+                except BaseException:
+                    _log.exception("a fault on the database's thread")
+                    Thread(target=self._serve, daemon=True).start()  # for those who come next
+                    raise
+        self.connection.close()
+        self._ended.set_result(None)
+
+    def _take(self) -> tuple[list[_Asked], bool]:
+        """What waits now, or the next that comes; and whether there will be more."""
+        taken: list[_Asked] = []
+        with suppress(Empty):
+            while len(taken) < _TOGETHER:
+                asked = self._asked.get(block=not taken)
+                if asked is None:
+                    return taken, False
+                if not asked[2].cancelled():
+                    taken.append(asked)
+        return taken, True
+
+    def _answer(self, taken: list[_Asked]) -> None:
+        broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
+        answers: list[_Answer] = [(future, None, broken) for _, _, future in taken]
+        try:
+            answers = self._together(taken)
+        finally:
+            _tell_all(answers)
 
     def _together(self, taken: list[_Asked]) -> list[_Answer]:
         answers: list[_Answer] = []

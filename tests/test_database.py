@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.database import Database, Schema
+from gateway.database import Database, Schema, StoreError
 
 TABLE = Schema(1, "CREATE TABLE numbers (number INTEGER)")
 
@@ -18,4 +18,20 @@ async def test_a_cursor_never_leaves_its_thread(tmp_path: Path, name: str | None
     db = database.connection
     assert await database.do(lambda: db.execute("INSERT INTO numbers VALUES (1)"), writes=True) is None
     assert await database.do(lambda: db.execute("SELECT number FROM numbers").fetchall()) == [(1,)]
+    await database.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_fault_on_the_thread_is_told_and_the_next_are_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(tmp_path / "numbers.sqlite", TABLE)
+
+    def broken() -> None:
+        raise RuntimeError("of our own making")
+
+    with pytest.raises(StoreError, match="a fault of the gateway's own"):
+        await database.do(broken, writes=True)
+    assert "a fault on the database's thread" in caplog.text
+    assert await database.do(lambda: 7) == 7
     await database.close()

@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, Literal
@@ -30,6 +31,11 @@ LogFormat = Literal["console", "json"]
 
 QUEUE = 10_000
 """Lines that wait for the reader; further ones are dropped."""
+
+GATHER_SECONDS = 0.02
+"""How long the thread rests between two looks at what is to be written."""
+
+_TOGETHER = 200  # lines written at once, at most
 
 FLUSH_SECONDS = 2.0
 """How long an ending process waits for the reader."""
@@ -108,19 +114,33 @@ class Sink(logging.Handler):
 
     def _run(self) -> None:
         told, at = 0, time.monotonic()
-        line: Line | None = Line(0.0, "", "", "")
-        while line is not None:
-            if (line := self._lines.get()) is not None:
-                self._out(line)
+        more = True
+        while more:
+            lines, more = self._take()
+            self._out(lines)
             dropped, now = self.dropped, time.monotonic()
             # Not after each line: that would make the log longer still.
-            if dropped > told and (line is None or self._lines.empty() or now - at > 1):
+            if dropped > told and (not more or self._lines.empty() or now - at > 1):
                 text = f"{dropped - told} lines of the log were dropped: nobody read them fast enough"
-                self._out(Line(time.time(), "WARNING", __name__, text))
+                self._out([Line(time.time(), "WARNING", __name__, text)])
                 told, at = dropped, now
+            if more:
+                time.sleep(GATHER_SECONDS)  # to be woken for each line would cost more than to write it
 
-    def _out(self, line: Line) -> None:
-        self._write(self._redact(self._render(line)) + "\n")
+    def _take(self) -> tuple[list[Line], bool]:
+        """The next lines, and whether there will be more."""
+        lines: list[Line] = []
+        with suppress(queue.Empty):
+            while len(lines) < _TOGETHER:
+                line = self._lines.get(block=not lines)
+                if line is None:
+                    return lines, False
+                lines.append(line)
+        return lines, True
+
+    def _out(self, lines: Sequence[Line]) -> None:
+        if lines:
+            self._write("".join(f"{self._redact(self._render(line))}\n" for line in lines))
 
 
 def configure_logging(
