@@ -1,8 +1,9 @@
-"""Keeping one engine in memory: load once, one worker thread, a bounded queue, and a bridge from that thread to async.
+"""Keeping one engine in memory: load once, a few worker threads, a bounded queue, and a bridge from them to async.
 
-Requests share the engine chunk by chunk. The next chunk is made for the request whose listener would run dry first:
-a request's deadline is the moment it came plus the seconds of sound it already has (earliest deadline first), so a new
-short text is never stuck behind a long one that is ahead of its playback.
+Requests share the engine part by part. The next part is made for the request whose listener would run dry first
+(earliest deadline first): its deadline is when the sound that it has will have been played. A request without sound has
+the moment it came as its deadline, and up to a second more the longer its text is, so that short texts wait for little.
+A new short text is therefore never stuck behind a long one that is ahead of its playback.
 """
 
 from __future__ import annotations
@@ -12,29 +13,57 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
-from typing import Literal, Self
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Literal, Self, TypeVar
 
 from engines.errors import EngineBusy, EngineError, EngineFailed, EngineUnavailable
-from engines.speech import SpeechEngine, Utterance
+from engines.speech import DivisibleEngine, Part, SpeechEngine, Utterance
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 State = Literal["idle", "loading", "ready", "unavailable"]
 
 
+_PATIENCE = 1.0  # seconds that the longest text lets shorter ones go before it
+_LONG = 300  # characters: such a text has all that patience
+
+
 class _Job:
-    """One utterance on its way through the engine. Fields without a lock belong to the thread named in the comment."""
+    """One utterance on its way through the engine. All but ``outbox`` and ``gone`` is under the resident's lock."""
 
     def __init__(self, utterance: Utterance, loop: asyncio.AbstractEventLoop) -> None:
         self.utterance = utterance
         self.loop = loop
         self.outbox: asyncio.Queue[bytes | EngineError | None] = asyncio.Queue()  # event loop; bounded by `waiting`
         self.started = time.monotonic()
-        self.deadline = self.started  # worker
-        self.steps: Iterator[bytes] | None = None  # worker
-        self.waiting = 0  # bytes in the outbox; under the resident's lock
+        self.deadline = self.started + _PATIENCE * min(1.0, len(utterance.text) / _LONG)
+        self.parts: Iterator[Part] | None = None  # used by the one worker that has set `cutting`
+        self.cutting = False
+        self.begun = 0  # parts that workers have taken
+        self.making = 0  # of these, under way
+        self.sent = 0  # of these, delivered; they are in the order of the text
+        self.made: dict[int, bytes | EngineError | None] = {}  # by number: those that wait for one before them
+        self.ended = False  # there is no part after those that were begun
+        self.over = False  # nothing more will be delivered
+        self.waiting = 0  # bytes in the outbox
         self.gone = False  # set once by the reader
+
+    def lead(self) -> float:
+        """Seconds of sound, made or under way, that the listener has not heard yet."""
+        return self.deadline - time.monotonic()
+
+    @property
+    def done(self) -> bool:
+        """Whether it may leave: no worker has anything of it in hand."""
+        return (self.gone or self.over) and not self.cutting and not self.making
+
+    def wants(self, ahead: int) -> bool:
+        """Whether a worker should take its next part. Until there is sound, the first part has the workers' help."""
+        if self.gone or self.over or self.cutting:
+            return self.done
+        return self.waiting < ahead and not self.ended and (self.begun == 0 or self.sent > 0)
 
     def deliver(self, item: bytes | EngineError | None) -> None:
         try:
@@ -66,13 +95,13 @@ class Listening:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Stop the synthesis within one chunk."""
+        """Stop the synthesis within one part."""
         self._job.gone = True
         self._resident.took(self._job, 0)
 
 
 class Resident:
-    """An engine with its thread, which starts and loads the engine at the first ``warm`` or ``speak``.
+    """An engine with its threads, the first of which loads the engine at the first ``warm`` or ``speak``.
 
     ``state`` is ``idle`` before that, and ``unavailable`` from the beginning where the engine's ``probe`` finds
     something missing. ``detail`` is for whoever runs it: what is missing and what to do, or the engine's notes; callers
@@ -92,6 +121,7 @@ class Resident:
         self._jobs: list[_Job] = []
         self._wake = threading.Condition()
         self._closing = False
+        self._working = 0
         self._seconds_per_job = 1.0
         self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
         try:
@@ -100,7 +130,7 @@ class Resident:
             self._give_up(error)
 
     def warm(self) -> None:
-        """Begin loading, on the engine's own thread; returns at once."""
+        """Begin loading, on a thread of the engine's own; returns at once."""
         with self._wake:
             if self.state == "idle" and not self._closing:
                 self.state = "loading"
@@ -110,7 +140,7 @@ class Resident:
         """End all work and give the engine back. Requests still in it end with ``EngineFailed``."""
         with self._wake:
             self._closing = True
-            self._wake.notify()
+            self._wake.notify_all()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join)
 
@@ -141,7 +171,7 @@ class Resident:
             job.waiting -= size
             self._wake.notify()
 
-    # The worker thread, from here down.
+    # The worker threads, from here down.
 
     def _run(self) -> None:
         try:
@@ -154,8 +184,14 @@ class Resident:
         else:
             self._settle("ready", "; ".join(notes))
             _log.info("%s is ready%s", self.name, "".join(f"; {note}" for note in notes))
-            while (job := self._next()) is not None:
-                self._step(job)
+            count = self.engine.workers if isinstance(self.engine, DivisibleEngine) else 1
+            names = [f"{self._thread.name}-{number}" for number in range(2, count + 1)]
+            others = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+            for thread in others:
+                thread.start()
+            self._work()
+            for thread in others:
+                thread.join()
             self.engine.close()
         self._drop_all()
 
@@ -175,46 +211,108 @@ class Resident:
         for job in jobs:
             job.deliver(stopped)
 
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            number, part = self._cut(job)
+            if part is not None:
+                self._make(job, number, part)
+            self._leave(job)
+
     def _next(self) -> _Job | None:
-        """Wait for the request that needs its next chunk soonest; ``None`` when the engine is to close."""
+        """Wait for the request that needs its next part soonest; ``None`` when the engine is to close."""
         with self._wake:
             while not self._closing:
-                ready = [job for job in self._jobs if job.gone or job.waiting < self._ahead]
+                ready = [job for job in self._jobs if job.wants(self._ahead)]
                 if ready:
-                    return min(ready, key=lambda job: (not job.gone, job.deadline))
+                    job = min(ready, key=lambda job: (not job.gone, job.deadline))
+                    job.cutting = True
+                    self._working += 1
+                    return job
                 self._wake.wait()
         return None
 
-    def _step(self, job: _Job) -> None:
-        """Make one chunk for ``job``, or end it."""
-        if job.gone:
-            self._end(job)
-            return
+    def _cut(self, job: _Job) -> tuple[int, Part | None]:
+        """Have the next part of ``job`` cut, and number it; ``None`` at its end."""
+        part = None if job.gone or job.over else self._tried(partial(self._following, job))
+        with self._wake:
+            job.cutting = False
+            number = job.begun
+            if not isinstance(part, Part):
+                job.ended = True
+                self._put(job, number, part)
+                return number, None
+            job.begun += 1
+            job.making += 1
+            job.deadline += part.seconds
+            self._wake.notify_all()  # another worker may take the one after it
+            return number, part
+
+    def _following(self, job: _Job) -> Part | None:
+        if job.parts is None:
+            if isinstance(self.engine, DivisibleEngine):
+                job.parts = self.engine.parts(job.utterance, job.lead)
+            else:
+                job.parts = _steps(self.engine.speak(job.utterance), self.engine.rate)
+        return next(job.parts, None)
+
+    def _tried(self, call: Callable[[], _T]) -> _T | EngineError:
+        """What ``call`` gives, or how it failed."""
         try:
-            if job.steps is None:
-                job.steps = iter(self.engine.speak(job.utterance))
-            chunk = next(job.steps, None)
+            return call()
         except EngineError as error:
-            self._end(job, error)
+            return error
         except Exception as error:  # noqa: BLE001 - the engine bridge
             _log.exception("%s failed", self.name)
-            self._end(job, EngineFailed(f"{self.name} failed: {type(error).__name__}"))
-        else:
-            if chunk is None:
-                self._end(job)
-                return
-            job.deadline += len(chunk) / (2 * self.engine.rate)
-            with self._wake:
-                job.waiting += len(chunk)
-            job.deliver(chunk)
+            return EngineFailed(f"{self.name} failed: {type(error).__name__}")
 
-    def _end(self, job: _Job, error: EngineError | None = None) -> None:
-        close = getattr(job.steps, "close", None)
-        if close is not None:
-            close()
+    def _make(self, job: _Job, number: int, part: Part) -> None:
         with self._wake:
-            self._jobs.remove(job)
-        took = time.monotonic() - job.started
-        self._seconds_per_job += 0.2 * (took - self._seconds_per_job)
-        if not job.gone:
-            job.deliver(error)
+            others = any(other.wants(self._ahead) for other in self._jobs if other is not job)
+            alone = number == 0 and self._working == 1 and not others
+        made = self._tried(partial(part.make, alone))
+        with self._wake:
+            job.making -= 1
+            if isinstance(made, bytes):
+                seconds = len(made) / (2 * self.engine.rate)
+                # Playing begins with the first part.
+                job.deadline = time.monotonic() + seconds if number == 0 else job.deadline + seconds - part.seconds
+            self._put(job, number, made)
+
+    def _put(self, job: _Job, number: int, item: bytes | EngineError | None) -> None:
+        """Deliver what is next in the text, as far as it is there. Under the lock."""
+        if job.over:
+            return
+        job.made[number] = item
+        while job.sent in job.made and not job.over:
+            item = job.made.pop(job.sent)
+            job.sent += 1
+            if isinstance(item, bytes):
+                job.waiting += len(item)
+            else:
+                job.over = True
+            if not job.gone:
+                job.deliver(item)
+
+    def _leave(self, job: _Job) -> None:
+        """The worker has nothing of ``job`` in hand any more; the last one to say so ends a job that is over."""
+        with self._wake:
+            self._working -= 1
+            last = job.done and job in self._jobs
+            if last:
+                self._jobs.remove(job)
+                took = time.monotonic() - job.started
+                self._seconds_per_job += 0.2 * (took - self._seconds_per_job)
+            self._wake.notify_all()
+        close = getattr(job.parts, "close", None)
+        if last and close is not None:
+            close()
+
+
+def _steps(chunks: Iterator[bytes], rate: int) -> Iterator[Part]:
+    """The parts of an engine that makes one after the other: each is made when it is cut."""
+    for chunk in chunks:
+        yield Part(len(chunk) / (2 * rate), partial(_made, chunk))
+
+
+def _made(chunk: bytes, _alone: bool) -> bytes:
+    return chunk

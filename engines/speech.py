@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Utterance:
 
 
 class SpeechEngine(Protocol):
-    """A voice model. ``load``, ``speak`` and ``close`` run on one thread that belongs to the engine alone.
+    """A voice model. ``load``, ``speak`` and ``close`` run on threads that belong to the engine alone, one at a time.
 
     ``voices``, ``check`` and ``probe`` are called on any thread, before ``load`` too: they are cheap, touch no model.
     """
@@ -59,3 +59,29 @@ class SpeechEngine(Protocol):
 
     def close(self) -> None:
         """Give memory and files back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A clause or sentence ready to be made: ``make`` gives its PCM, about ``seconds`` long.
+
+    ``make`` is told whether it has the machine to itself, so that it may use all of it.
+    """
+
+    seconds: float
+    make: Callable[[bool], bytes]
+
+
+@runtime_checkable
+class DivisibleEngine(Protocol):
+    """A ``SpeechEngine`` whose parts can be made side by side, also those of one text."""
+
+    @property
+    def workers(self) -> int:
+        """How many parts are best made at once; known after ``load``."""
+
+    def parts(self, utterance: Utterance, lead: Callable[[], float]) -> Iterator[Part]:
+        """What ``speak`` would make, part by part; each ``make`` may be called on any thread, several at once.
+
+        The iterator itself is used by one thread at a time. ``lead`` says for how many seconds the listener has sound.
+        """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 from engines.errors import EngineRefused, EngineUnavailable
-from engines.speech import Utterance, Voice
+from engines.speech import Part, Utterance, Voice
 
 
 class StepEngine:
@@ -58,3 +59,36 @@ class StepEngine:
 
     def close(self) -> None:
         self.engine_closed = True
+
+
+class PartsEngine(StepEngine):
+    """The same on two threads. Each part waits for a gate of its own, ``gates["name 0"]``; ``alone`` is what it was told."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates: defaultdict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(0))
+        self.begun: list[str] = []
+        self.alone: list[str] = []
+        self.broken = ""
+        self.leads: list[float] = []
+
+    def parts(self, utterance: Utterance, lead: Callable[[], float]) -> Iterator[Part]:
+        name, count = utterance.text.split(":")[:2]
+        for number in range(int(count)):
+            self.leads.append(lead())
+            yield Part(1.0, self._maker(f"{name} {number}"))
+        self.closed.append(name)
+
+    def _maker(self, part: str) -> Callable[[bool], bytes]:
+        def make(alone: bool) -> bytes:
+            self.begun.append(part)
+            if alone:
+                self.alone.append(part)
+            self.gates[part].acquire()
+            if part == self.broken:
+                raise RuntimeError("this part broke")
+            return part.encode().ljust(2 * self.rate)
+
+        return make

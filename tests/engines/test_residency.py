@@ -11,7 +11,7 @@ import pytest
 from engines.errors import EngineBusy, EngineFailed, EngineRefused, EngineUnavailable
 from engines.residency import Resident
 from engines.speech import Utterance
-from tests.engines.fakes import StepEngine
+from tests.engines.fakes import PartsEngine, StepEngine
 
 
 @asynccontextmanager
@@ -215,3 +215,78 @@ def test_a_loop_that_was_closed_counts_as_gone() -> None:
 
     assert asyncio.run(another()) == 2000
     asyncio.run(made.close())
+
+
+@pytest.fixture
+async def parted() -> AsyncIterator[tuple[PartsEngine, Resident]]:
+    engine = PartsEngine()
+    made = Resident(engine, "fake")
+    yield engine, made
+    for part in [f"{name} {number}" for name in ("long", "short", "other") for number in range(9)]:
+        engine.gates[part].release(9)
+    await made.close()
+    assert engine.engine_closed
+
+
+async def begun(engine: PartsEngine, *parts: str) -> None:
+    while not set(parts) <= set(engine.begun):
+        await asyncio.sleep(0)
+
+
+async def test_one_text_s_parts_are_made_side_by_side_and_heard_in_order(parted: tuple[PartsEngine, Resident]) -> None:
+    engine, made = parted
+    sound = made.speak(text("long:4"))
+    await begun(engine, "long 0")
+    engine.gates["long 0"].release()
+    await begun(engine, "long 1", "long 2")  # both before either is made
+    engine.gates["long 2"].release()
+    await begun(engine, "long 3")
+    engine.gates["long 3"].release()
+    engine.gates["long 1"].release()
+    assert [chunk.split()[1] async for chunk in sound] == [b"0", b"1", b"2", b"3"]
+    assert engine.alone == ["long 0"]  # nothing else was to be made
+    assert engine.leads[0] <= 1
+    assert 0 < engine.leads[1] <= 1
+    assert 1 < engine.leads[2] <= 2  # what is under way counts
+
+
+async def test_a_second_part_waits_until_there_is_sound(parted: tuple[PartsEngine, Resident]) -> None:
+    engine, made = parted
+    long, other = made.speak(text("long:3")), made.speak(text("other:1"))
+    await begun(engine, "long 0", "other 0")
+    engine.gates["other 0"].release()
+    assert await drain(other) == 2000
+    assert "long 1" not in engine.begun
+    await long.aclose()
+
+
+async def test_of_those_without_sound_the_shorter_text_goes_first(parted: tuple[PartsEngine, Resident]) -> None:
+    engine, made = parted
+    held = [made.speak(text(f"long:2:{'x' * 300}")) for _ in range(2)]
+    await begun(engine, "long 0")
+    while engine.begun.count("long 0") < 2:
+        await asyncio.sleep(0)
+    held.append(made.speak(text(f"other:1:{'x' * 300}")))
+    held.append(made.speak(text("short:1")))
+    engine.gates["long 0"].release()
+    await begun(engine, "short 0")
+    assert "other 0" not in engine.begun
+    for sound in held:
+        await sound.aclose()
+
+
+async def test_a_broken_part_ends_its_text_after_the_sound_before_it(parted: tuple[PartsEngine, Resident]) -> None:
+    engine, made = parted
+    engine.broken = "long 2"
+    sound = made.speak(text("long:9"))
+    engine.gates["long 0"].release()
+    await begun(engine, "long 1", "long 2")
+    engine.gates["long 2"].release()
+    engine.gates["long 1"].release()
+    for number in range(3, 9):
+        engine.gates[f"long {number}"].release()
+    assert [(await anext(sound)).split()[1] for _ in range(2)] == [b"0", b"1"]
+    with pytest.raises(EngineFailed, match="RuntimeError"):
+        await anext(sound)
+    engine.gates["other 0"].release()
+    assert await drain(made.speak(text("other:1"))) == 2000
