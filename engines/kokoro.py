@@ -7,19 +7,24 @@ about the files (names, shapes, limits) are those of the ``kokoro`` package 0.9.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import pickle
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engines.errors import EngineFailed, EngineRefused, EngineUnavailable
+from engines.kokoro_fast import choose_decoder, fold_weight_norms, keep_memory
 from engines.kokoro_g2p import SPACY_MODEL, Phonemiser, has_spacy_model
 from engines.kokoro_voices import VOICE_IDS, Blend, describe, own_voices, parse
 from engines.media import SAMPLE_RATE
-from engines.speech import Utterance, Voice
+from engines.speech import Part, Utterance, Voice
 from engines.text import pieces
 
 REPOSITORY = "hexgrad/Kokoro-82M"
@@ -28,11 +33,15 @@ WEIGHTS = "kokoro-v1_0.pth"
 
 SLOWEST, FASTEST = 0.25, 4.0
 
-# Sound begins after a short piece. Later ones stay where a second of sound costs least to make (30 to 120 phonemes);
-# a Japanese or Chinese character has several phonemes.
-_LIMITS = (60, 90, 120)
-_DENSE_LIMITS = (16, 24, 36)
+# Sound begins after a short piece, in characters. The others are as long as the lead in playing allows, so that the
+# voice breathes where the writer does, but no longer than others can wait for a worker (nor than eSpeak NG can take).
+_FIRST, _LONGEST = 60, 120
+_LONGEST_WAIT = 1.5  # seconds
+_DENSE = 4  # a Japanese or Chinese character has several phonemes
 _PHONEMES = 150
+_CHARACTERS_PER_SECOND = 15.0
+_SECONDS_PER_PHONEME = 0.065
+_MOST_WORKERS = 8
 
 # Phonemes that make no sound of their own. Alone they would be noise, so they are not given to the model alone.
 _SILENT = frozenset(' ;:,.!?—…"()“”ˈˌː→↓↗↘\u0303ʰʲ')
@@ -49,19 +58,28 @@ class KokoroEngine:
     """Kokoro-82M as a ``SpeechEngine``.
 
     ``folder`` holds ``config.json``, ``kokoro-v1_0.pth`` and ``voices/<id>.pt``, voices of its own included (looked for
-    once); ``None`` is the Hugging Face hub's cache (``HF_HUB_CACHE``, ``HF_HOME``). ``threads`` is for torch (``None``:
-    its own choice) and holds for the whole process, since torch has one setting.
+    once); ``None`` is the Hugging Face hub's cache (``HF_HUB_CACHE``, ``HF_HOME``). ``threads`` is how many processor
+    threads it may use (``None``: what torch would). ``fast`` lets ``load`` look for the decoder that is fastest here.
 
     A voice is an id or a blend: see ``engines.kokoro_voices.parse``.
     """
 
-    def __init__(self, *, folder: Path | None = None, threads: int | None = None) -> None:
+    def __init__(self, *, folder: Path | None = None, threads: int | None = None, fast: bool = True) -> None:
         self._folder = folder
-        self._threads = threads
+        self._asked_threads = threads
+        self._threads = threads or 1
+        self._fast = fast
+        self._cost = 0.5  # seconds that a second of sound takes to make, as measured lately
         self._ids = (*VOICE_IDS, *(own_voices(folder / "voices") if folder else ()))
         self._model: Any = None
         self._packs: dict[str, Any] = {}  # voice id -> float32 tensor (rows, 1, 256), row = number of phonemes - 1
         self._phonemise = Phonemiser()
+        self._phonemising = threading.Lock()  # eSpeak NG is one for the process
+
+    @property
+    def workers(self) -> int:
+        """As many as there are processor threads: side by side they do more than many in one part."""
+        return min(self._threads, _MOST_WORKERS)
 
     @property
     def rate(self) -> int:
@@ -108,22 +126,32 @@ class KokoroEngine:
                 raise EngineUnavailable(
                     f"The kokoro package cannot be imported: {error}", f"Run: {_INSTALL}"
                 ) from error
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)
+            keep_memory()
+            self._threads = self._asked_threads or torch.get_num_threads()
+            torch.set_num_threads(1)
             hello = self._phonemise("a", "Hello.")
             config, weights = str(self._need(CONFIG)), str(self._need(WEIGHTS))
             try:
                 # KModel reads them with weights_only=True, so a file can hold no code.
                 self._model = KModel(repo_id=REPOSITORY, config=config, model=weights).eval()
-                _fold_weight_norms(self._model)
-                self._render(self._readable(hello), torch.zeros(1, 1, 256), 1.0)
+                fold_weight_norms(self._model)
+                speak = partial(self._render, self._readable(hello), torch.zeros(1, 1, 256), 1.0)
+                note = choose_decoder(self._model, speak, fast=self._fast)
             except _BAD_FILE as error:
                 self.close()
                 raise self._broken(f"{CONFIG} and {WEIGHTS} are no Kokoro model", error) from error
-        return self._notes()
+        return [note, *self._notes()]
 
     def speak(self, utterance: Utterance) -> Iterator[bytes]:
         """Yield PCM, one sentence or clause per step; each is phonemised and synthesised when it is asked for.
+
+        Raises ``EngineUnavailable`` when the voice's file or its language's packages are missing.
+        """
+        for part in self.parts(utterance, lambda: math.inf):
+            yield part.make(True)  # noqa: FBT003 - alone
+
+    def parts(self, utterance: Utterance, lead: Callable[[], float]) -> Iterator[Part]:
+        """What ``speak`` yields, to be made on any thread; each part is phonemised when it is asked for.
 
         Raises ``EngineUnavailable`` when the voice's file or its language's packages are missing.
         """
@@ -131,15 +159,26 @@ class KokoroEngine:
             raise EngineFailed("Kokoro is not loaded")
         blend = parse(utterance.voice, self._known())
         pack = self._mixed(blend)
-        self._phonemise.prepare(blend.language)
+        with self._phonemising:
+            self._phonemise.prepare(blend.language)
         longest = int(_PHONEMES * max(0.5, min(utterance.speed, 1.0)))  # slow speech is long sound, as dear to make
         silent = True
-        for piece in pieces(utterance.text, _DENSE_LIMITS if blend.language in "jz" else _LIMITS):
-            for phonemes in _parts(self._readable(self._phonemise(blend.language, piece)), longest):
-                yield self._render(phonemes, pack, utterance.speed)
+        for piece in pieces(utterance.text, self._lengths(_DENSE if blend.language in "jz" else 1, lead)):
+            with self._phonemising:
+                phonemes = self._readable(self._phonemise(blend.language, piece))
+            for part in _parts(phonemes, longest):
+                yield Part(len(part) * _SECONDS_PER_PHONEME, partial(self._make, part, pack, utterance.speed))
                 silent = False
         if silent:
-            yield _PAUSE
+            yield Part(len(_PAUSE) / (2 * SAMPLE_RATE), lambda _: _PAUSE)
+
+    def _lengths(self, dense: int, lead: Callable[[], float]) -> Iterator[int]:
+        """How many characters each piece may have. Half the lead is kept, for sound that takes longer than expected."""
+        yield _FIRST // dense
+        while True:
+            seconds = min(lead() / 2, _LONGEST_WAIT)
+            fitting = int(_CHARACTERS_PER_SECOND * seconds / self._cost)
+            yield max(_FIRST, min(fitting, _LONGEST)) // dense
 
     def close(self) -> None:
         """Drop the model, the voices and the languages; ``load`` brings them back."""
@@ -221,6 +260,17 @@ class KokoroEngine:
         vocabulary: Mapping[str, int] = self._model.vocab
         return "".join(phoneme for phoneme in phonemes if phoneme in vocabulary)
 
+    def _make(self, phonemes: str, pack: Any, speed: float, alone: bool) -> bytes:
+        """One part on one processor thread, or on all of them when nothing else is to be made."""
+        import torch
+
+        torch.set_num_threads(self._threads if alone else max(1, self._threads // self.workers))  # of this thread
+        begun = time.monotonic()
+        sound = self._render(phonemes, pack, speed)
+        cost = (time.monotonic() - begun) * 2 * SAMPLE_RATE / len(sound)
+        self._cost += 0.2 * (cost - self._cost)
+        return sound
+
     def _render(self, phonemes: str, pack: Any, speed: float) -> bytes:
         """Speak 1 to 510 phonemes: signed 16 bit PCM, starting and ending at silence."""
         import torch
@@ -232,15 +282,6 @@ class KokoroEngine:
             audio[len(audio) - len(ramp) :] *= ramp.flip(0)
             samples = (audio * 32767).round().clamp(-32768, 32767).to(torch.int16).numpy()
         return bytes(samples.astype("<i2").tobytes())
-
-
-def _fold_weight_norms(model: Any) -> None:
-    """Work out once what the package works out at every call: the same samples, some 5 % sooner."""
-    from torch.nn.utils import remove_weight_norm
-
-    for module in model.modules():
-        if hasattr(module, "weight_g"):
-            remove_weight_norm(module)
 
 
 def _voice_file(voice: str) -> str:

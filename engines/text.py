@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 # A full stop after one of these is not the end of a sentence.
 _ABBREVIATIONS = frozenset(
@@ -16,22 +16,25 @@ _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]+")
 
 
-def pieces(text: str, limits: Sequence[int]) -> Iterator[str]:
+def pieces(text: str, limits: Iterable[int]) -> Iterator[str]:
     """Cut ``text`` into pieces to be spoken one after another.
 
     ``limits`` are the usual lengths in characters: of the first piece, the second, …; the last one goes for all that
-    follow. Each piece ends at the last sentence end within its limit, else at a clause end, else between words, else
-    at the limit; a rest of up to a third more is not cut. No character is lost but white space around the cuts and
-    control characters.
+    follow, and each is asked for when its piece is cut. A piece ends at the last sentence end within its limit, else at
+    a clause end, else between words, else at the limit; a rest of up to a third more is not cut. No character is lost
+    but white space around the cuts and control characters.
 
     The first piece instead ends at the *first* sentence or clause end after a third of its limit and up to half more,
     so that sound begins as early as it can, at a pause.
     """
     rest = _CONTROL.sub(" ", text).strip()
+    lengths = iter(limits)
+    limit = 1
     for index in range(len(rest)):
         if not rest:
             return
-        cut = _cut(rest, limits[min(index, len(limits) - 1)], early=index == 0)
+        limit = next(lengths, limit)
+        cut = _cut(rest, limit, early=index == 0)
         piece, rest = rest[:cut].strip(), rest[cut:].strip()
         if piece:
             yield piece

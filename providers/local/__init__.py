@@ -85,11 +85,13 @@ class LocalSettings(VendorSettings):
 class KokoroSettings(LocalSettings):
     """``path``: a folder with the hub's layout (config.json, kokoro-v1_0.pth, voices/); else the hub's cache is used.
 
-    ``threads``: processor threads for one synthesis; torch's own choice when absent.
+    ``threads``: processor threads that it may use; torch's own choice when absent. ``fast``: with the decoder that is
+    fastest here, which is looked for when the model is loaded; else with the package's own.
     """
 
     path: Path | None = None
     threads: int | None = Field(None, ge=1, le=1024)
+    fast: bool = True
 
 
 class _Local:
@@ -217,8 +219,8 @@ async def _open(model: str, settings: LocalSettings, resources: Resources) -> Pr
         return resources.shared(key, lambda: Resident(engine(), model, queue_size=settings.queue_size))
 
     if isinstance(settings, KokoroSettings):
-        folder, threads = settings.path, settings.threads
-        kokoro = resident(lambda: KokoroEngine(folder=folder, threads=threads), folder, threads)
+        folder, threads, fast = settings.path, settings.threads, settings.fast
+        kokoro = resident(lambda: KokoroEngine(folder=folder, threads=threads, fast=fast), folder, threads, fast)
         return _Local(model, kokoro, {**KOKORO_NAMES, **settings.voices})
     return _Espeak(model, resident(EspeakEngine), {**ESPEAK_NAMES, **settings.voices})
 

@@ -303,6 +303,18 @@ def test_nothing_is_made_before_it_is_asked_for(engine: KokoroEngine, spy: Spy) 
 
 
 @needs_kokoro
+def test_pieces_grow_with_the_lead_in_playing(engine: KokoroEngine, spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_cost", 0.25)
+    leads = iter([0.0, 1.0, 3.0, 100.0])
+    parts = engine.parts(Utterance("no pause in these words and so on and on " * 20, "af_heart"), lambda: next(leads))
+    begun = [next(parts).seconds for _ in range(5)]
+    assert begun[1] <= 1.1 * begun[2] < begun[3] < 1.7 * begun[4]  # 60, 60, 90 and, however long the lead, 90
+    assert begun[3] == pytest.approx(begun[4], rel=0.2)
+    assert max(begun) < 9
+    assert spy.phonemes == []
+
+
+@needs_kokoro
 def test_slow_speech_comes_in_shorter_pieces(engine: KokoroEngine, spy: Spy) -> None:
     list(engine.speak(Utterance("no words end here but go on and on " * 20, "af_heart", 0.25)))
     assert max(map(len, spy.phonemes)) <= 94
