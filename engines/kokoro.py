@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import EngineFailed, EngineRefused, EngineUnavailable
-from engines.kokoro_fast import choose_decoder, fold_weight_norms, keep_memory
+from engines.kokoro_fast import choose_decoder, fold_weight_norms, keep_memory, processor_threads
 from engines.kokoro_g2p import SPACY_MODEL, Phonemiser, has_spacy_model
 from engines.kokoro_voices import VOICE_IDS, Blend, describe, own_voices, parse
 from engines.media import SAMPLE_RATE
@@ -36,7 +36,7 @@ SLOWEST, FASTEST = 0.25, 4.0
 # Sound begins after a short piece, in characters. The others are as long as the lead in playing allows, so that the
 # voice breathes where the writer does, but no longer than others can wait for a worker (nor than eSpeak NG can take).
 _FIRST, _LONGEST = 60, 120
-_LONGEST_WAIT = 1.5  # seconds
+_LONGEST_WAIT = 1.0  # seconds
 _DENSE = 4  # a Japanese or Chinese character has several phonemes
 _PHONEMES = 150
 _CHARACTERS_PER_SECOND = 15.0
@@ -127,7 +127,7 @@ class KokoroEngine:
                     f"The kokoro package cannot be imported: {error}", f"Run: {_INSTALL}"
                 ) from error
             keep_memory()
-            self._threads = self._asked_threads or torch.get_num_threads()
+            self._threads = self._asked_threads or processor_threads()
             torch.set_num_threads(1)
             hello = self._phonemise("a", "Hello.")
             config, weights = str(self._need(CONFIG)), str(self._need(WEIGHTS))
@@ -264,7 +264,9 @@ class KokoroEngine:
         """One part on one processor thread, or on all of them when nothing else is to be made."""
         import torch
 
-        torch.set_num_threads(self._threads if alone else max(1, self._threads // self.workers))  # of this thread
+        threads = self._threads if alone else max(1, self._threads // self.workers)
+        if torch.get_num_threads() != threads:  # each thread has its own setting
+            torch.set_num_threads(threads)
         begun = time.monotonic()
         sound = self._render(phonemes, pack, speed)
         cost = (time.monotonic() - begun) * 2 * SAMPLE_RATE / len(sound)

@@ -304,7 +304,7 @@ def test_nothing_is_made_before_it_is_asked_for(engine: KokoroEngine, spy: Spy) 
 
 @needs_kokoro
 def test_pieces_grow_with_the_lead_in_playing(engine: KokoroEngine, spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_cost", 0.25)
+    monkeypatch.setattr(engine, "_cost", 1 / 6)
     leads = iter([0.0, 1.0, 3.0, 100.0])
     parts = engine.parts(Utterance("no pause in these words and so on and on " * 20, "af_heart"), lambda: next(leads))
     begun = [next(parts).seconds for _ in range(5)]
