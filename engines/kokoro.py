@@ -261,10 +261,11 @@ class KokoroEngine:
         return "".join(phoneme for phoneme in phonemes if phoneme in vocabulary)
 
     def _make(self, phonemes: str, pack: Any, speed: float, alone: bool) -> bytes:
-        """One part on one processor thread, or on all of them when nothing else is to be made."""
+        """One part on one processor thread, or on all when nothing else is to be made and that makes it sooner."""
         import torch
 
-        threads = self._threads if alone else max(1, self._threads // self.workers)
+        all_of_them = alone and getattr(self._model.decoder, "spreads", True)  # the package's does
+        threads = self._threads if all_of_them else max(1, self._threads // self.workers)
         if torch.get_num_threads() != threads:  # each thread has its own setting
             torch.set_num_threads(threads)
         begun = time.monotonic()

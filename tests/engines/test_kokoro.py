@@ -64,6 +64,7 @@ class Spy:
         self.phonemes: list[str] = []
         self.styles: list[Any] = []
         self.gate = threading.Semaphore(1_000_000)
+        self.decoder = SimpleNamespace(spreads=False)
 
     def __call__(self, phonemes: str, style: Any, speed: float) -> Any:
         import torch
