@@ -88,6 +88,7 @@ async def open_services(config: Config, data: Path | None = None, *, growing: bo
     async with AsyncExitStack() as stack:
         resources = Resources()
         stack.push_async_callback(resources.close)
+        wire = _wire(config.general, data, resources, growing=growing)
         codec = Codec(mp3_bitrate=config.general.mp3_bitrate)
         stack.callback(codec.close)
         deployments = await open_deployments(config, resources)
@@ -97,7 +98,6 @@ async def open_services(config: Config, data: Path | None = None, *, growing: bo
         book = await rooms.book(config.general)
         ring = await _ring(config, rooms, stack)
         cache = await _cache(config, deployments, rooms, stack)
-        wire = resources.shared(Wire, Wire)
         keep = keeper(blobs, wire, config.general.egress_allow, sizes := _sizes())
         jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack if tasked else None)
         table = routes(config, deployments)
@@ -138,6 +138,13 @@ async def _grow(
         deployments.append(deployment)
         table.add(deployment.entry.model_name, deployment)
         await jobs.resume(deployment.key)
+
+
+def _wire(settings: GeneralSettings, data: Path | None, resources: Resources, *, growing: bool) -> Wire:
+    """Of a server, every call that is let in may have its connection: readers who stop keep nobody waiting."""
+    limit = 256 if growing else settings.max_connections + 64
+    spool = None if data is None else DataFolder(data).blobs  # the system's folder for such files may be memory
+    return resources.shared(Wire, partial(Wire, limit=limit, spool=spool))
 
 
 async def _webhooks(webhooks: Webhooks, stack: AsyncExitStack) -> Webhooks:

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -15,8 +16,11 @@ from gateway.api.fastlane import Fastlane
 from gateway.api.protocol import limited
 from gateway.app import create_app
 from gateway.config import Config
+from gateway.slack import Slack
 
 _log = logging.getLogger(__name__)
+
+_GIVE_BACK = 50  # ticks, of a tenth of a second
 
 
 class Server(uvicorn.Server):
@@ -31,6 +35,7 @@ class Server(uvicorn.Server):
         self._lane = lane
         self._drain_timeout = drain_timeout
         self._drain: asyncio.Task[None] | None = None
+        self._slack: Slack | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open everything and listen; then say where."""
@@ -40,6 +45,7 @@ class Server(uvicorn.Server):
             gc.collect()
             gc.freeze()
             gc.set_threshold(10_000, 20, 20)
+            self._slack = Slack()
             for listener in self.servers:
                 for each in listener.sockets:
                     _log.info("listening on %s", url(each))
@@ -54,6 +60,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
+        if counter % _GIVE_BACK == 0 and self._slack is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._slack.give_back)
         if self._lane.draining and self._drain is None:
             self._drain = asyncio.create_task(self._finish())
         return await super().on_tick(counter)
@@ -65,6 +73,21 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def allow_files(connections: int) -> None:
+    """Take as many open files as ``connections`` may need, each with one to a provider, where the system lets us."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    need = 2 * connections + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < need:
+        _log.warning("max_connections is %d, but only %d files may be open", connections, hard)
+        need = hard
+    if soft != resource.RLIM_INFINITY and soft < need:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+
+
 def url(listening: socket.socket) -> str:
     """The base address of a listening socket."""
     host, port = listening.getsockname()[:2]
@@ -74,6 +97,7 @@ def url(listening: socket.socket) -> str:
 def make_server(config: Config, host: str, port: int, *, everybody: bool = False) -> Server:
     """A server for ``config``, not yet listening. ``port`` 0 takes a free one; ``everybody``: see ``KeyCheck``."""
     lane = create_app(config, everybody=everybody)
+    allow_files(config.general.max_connections)
     settings = uvicorn.Config(
         lane,
         host=host,

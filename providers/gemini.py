@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr
 
 from engines.media import AudioFormat
-from providers.base import errors
+from providers.base import errors, sieve
 from providers.base.answer import Answer
 from providers.base.contract import (
     Address,
@@ -154,9 +154,8 @@ class GeminiImages(_Gemini):
     async def _send(self, body: Mapping[str, Any]) -> Reply:
         url = f"{self._account.root}/models/{quote(self._model, safe='')}:generateContent"
         deadlines, cap = gemini_pictures.DEADLINES, gemini_pictures.CAP
-        return await self._wire.call(
-            Exchange(_NAME, "POST", url, self._account.headers(), json=body, deadlines=deadlines, cap=cap)
-        )
+        exchange = Exchange(_NAME, "POST", url, self._account.headers(), json=body, deadlines=deadlines, cap=cap)
+        return await sieve.call(self._wire, exchange)
 
 
 class GeminiVideo(_Gemini):

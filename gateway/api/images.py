@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ from gateway.services.images import ImageService
 from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
+
+_HERE = secrets.token_hex(16)  # where a picture goes in the text of an answer
 
 
 class ImageRoutes:
@@ -78,17 +81,24 @@ class ImageRoutes:
                 await send_stream(call, events, media, served_headers(submission.served), self._settings.stall_timeout)
                 return
             pictures = await service.finish(submission, body.output_format)
-            data = [await self._item(call, service, blob, body) for blob in pictures.blobs]
-        answer: dict[str, Any] = {"created": int(pictures.jobs[0].created), "data": data}
-        if pictures.blobs:
-            answer["output_format"] = pictures.blobs[0].media_type.removeprefix("image/")
-        if body.size and body.size != "auto":
-            answer["size"] = body.size
-        await send_json(call.send, 200, answer, served_headers(pictures.served))
+            answer: dict[str, Any] = {
+                "created": int(pictures.jobs[0].created),
+                "data": [self._item(call, blob, body) for blob in pictures.blobs],
+            }
+            if pictures.blobs:
+                answer["output_format"] = pictures.blobs[0].media_type.removeprefix("image/")
+            if body.size and body.size != "auto":
+                answer["size"] = body.size
+            headers = served_headers(pictures.served)
+            if not body.wants_bytes:
+                await send_json(call.send, 200, answer, headers)
+                return
+            length, pieces = _filled(service, json.dumps(answer).encode(), pictures.blobs)
+            await send_stream(call, pieces, "application/json", headers, self._settings.stall_timeout, length)
 
-    async def _item(self, call: Call, service: ImageService, blob: Blob, body: ImageBody) -> dict[str, str]:
+    def _item(self, call: Call, blob: Blob, body: ImageBody) -> dict[str, str]:
         if body.wants_bytes:
-            return {"b64_json": await service.base64(blob)}
+            return {"b64_json": _HERE}
         host = (call.headers.get(b"host") or b"localhost").decode("latin-1")
         return {"url": self._links().make(blob, call.scope["scheme"], host)}
 
@@ -100,14 +110,35 @@ class ImageRoutes:
             async for blob in service.one_by_one(submission, body.output_format):
                 made = {
                     "type": event,
-                    "b64_json": await service.base64(blob),
+                    "b64_json": _HERE,
                     "created_at": int(submission.jobs[0].created),
                     "size": body.size or "auto",
                     "quality": "auto",
                     "background": "auto",
                     "output_format": blob.media_type.removeprefix("image/"),
                 }
-                yield f"event: {event}\ndata: {json.dumps(made)}\n\n".encode()
+                async for piece in _filled(service, f"event: {event}\ndata: {json.dumps(made)}\n\n".encode(), [blob])[
+                    1
+                ]:
+                    yield piece
         except (GatewayError, ProviderError) as error:
             yield b"data: " + json.dumps(error_body(error)).encode() + b"\n\n"
             raise StreamBroken(str(error)) from error
+
+
+def _filled(service: ImageService, answer: bytes, blobs: Sequence[Blob]) -> tuple[int, AsyncIterator[bytes]]:
+    """``answer`` with pictures in the places that it has for them, a piece at a time, and its length."""
+    here = _HERE.encode()
+    parts = answer.split(here)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            for part, blob in zip(parts, blobs, strict=False):
+                yield part
+                async for piece in service.base64(blob):
+                    yield piece
+        except OSError as error:
+            raise StreamBroken("a picture is no longer kept") from error
+        yield parts[-1]
+
+    return sum(map(len, parts)) + sum((blob.size + 2) // 3 * 4 for blob in blobs), pieces()

@@ -20,6 +20,8 @@ from gateway.ids import request_id
 HEADER_BYTES = 64 * 1024
 """The longest request line and headers together."""
 
+UNSENT = 16 * 1024
+"""Bytes that may wait for a slow reader here before whoever sends more has to wait."""
 
 _SLOW = frozenset((b"connection", b"transfer-encoding"))
 _CONTROLS = bytes({*range(32), 127} - {9, 10, 13})
@@ -107,6 +109,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Arm the deadline of the first request, or turn the caller away."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport.set_write_buffer_limits(UNSENT)
         if len(self.connections) > self.max_connections:
             self._answer(503, "Service Unavailable", "Too many connections; try again.", "overloaded")
             return

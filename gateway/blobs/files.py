@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 from engines.media import ByteStream
 from gateway.blobs.store import Blob, TooBig
 
-_PIECE = 256 * 1024
+_PIECE = 96 * 1024  # held for each who writes or reads
 _RECENT = 4096  # descriptions, of some 300 bytes
 
 

@@ -22,6 +22,9 @@ from gateway.services.tasks import Submission, TaskService
 from providers.base.contract import ImageRequest, Reference
 from providers.base.errors import Broken
 
+CONVERTED_AT_ONCE = 2
+"""Pictures; the others wait. One of 50 megapixels takes 200 MB while it is converted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
@@ -38,6 +41,7 @@ class ImageService:
     def __init__(self, tasks: TaskService, guards: Guards) -> None:
         self._tasks = tasks
         self._guards = guards
+        self._converting = asyncio.Semaphore(CONVERTED_AT_ONCE)
 
     async def submit(self, model: str, request: ImageRequest, n: int, caller: Caller) -> Submission:
         """Hand over the tasks of ``n`` pictures. Raises what ``Guards.screen`` and ``TaskService.submit`` raise."""
@@ -76,19 +80,25 @@ class ImageService:
         key = f"{blob.key}_{output_format}"
         if (made := await self._tasks.blobs.get(key)) is not None:
             return made
-        data = b"".join([piece async for piece in self._tasks.blobs.read(blob)])
-        try:
-            converted = await asyncio.to_thread(convert, data, output_format)
-        except CodecError as error:
-            raise Broken(
-                f"The provider's picture cannot be converted to {output_format}: {error}", sent="yes"
-            ) from error
+        async with self._converting:
+            data = b"".join([piece async for piece in self._tasks.blobs.read(blob)])
+            try:
+                converted = await asyncio.to_thread(convert, data, output_format)
+            except CodecError as error:
+                raise Broken(
+                    f"The provider's picture cannot be converted to {output_format}: {error}", sent="yes"
+                ) from error
         return await self._tasks.blobs.put(key, Once(converted), f"image/{output_format}", OUTPUT_CAP)
 
-    async def base64(self, blob: Blob) -> str:
-        """A picture's bytes as base64 text."""
-        data = b"".join([piece async for piece in self._tasks.blobs.read(blob)])
-        return base64.b64encode(data).decode("ascii")
+    async def base64(self, blob: Blob) -> AsyncIterator[bytes]:
+        """A picture's bytes as base64 text, a piece at a time: of several callers' all could not be held at once."""
+        rest = b""
+        async for piece in self._tasks.blobs.read(blob):
+            data = rest + piece
+            whole = len(data) // 3 * 3
+            yield base64.b64encode(data[:whole])
+            rest = data[whole:]
+        yield base64.b64encode(rest)
 
 
 def _digest(request: ImageRequest) -> str:

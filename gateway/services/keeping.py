@@ -41,7 +41,8 @@ def keeper(
                 egress = Egress(allow=tuple(allow), trusted=output.trusted)
                 source = await wire.download(Fetch(output.url, egress, OUTPUT_CAP, headers=output.headers))
             else:
-                source, claimed = Once(output.data), output.media_type
+                data, claimed = output.data, output.media_type
+                source = Once(data) if isinstance(data, bytes) else data.chunks()
             try:
                 head, media_type = await _told(source, claimed)
                 blob = await blobs.put(key, _whole(head, source), media_type, OUTPUT_CAP)

@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from providers.base import errors
+from providers.base.connector import PIECE
 from providers.base.errors import ProviderError, Sent
 from providers.base.exchange import MIB, Deadlines, Reply
 from providers.base.sending import Response
@@ -116,7 +117,7 @@ class Answer:
             if not self._taken and (self.length or 0) > self._cap:
                 raise self._too_large()
             body = self._response.content
-            piece = body.read_nowait()
+            piece = body.read_nowait(PIECE)
             if not piece and not body.at_eof():
                 with self._flight.idle_clock():
                     piece = await body.readany()

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 from engines.media import AudioFormat, AudioSpec, ByteStream
 from engines.speech import Voice as Voice
 from providers.base.errors import ProviderError
+from providers.base.spool import Spool
 
 SPEECH_FIELDS = ("model", "input", "voice", "instructions", "response_format", "speed", "stream_format")
 """The fields of OpenAI's ``/v1/audio/speech``."""
@@ -232,9 +233,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An output at hand."""
+    """An output at hand: in memory, or on the disk where it is large."""
 
-    data: bytes
+    data: bytes | Spool
     media_type: str
 
 

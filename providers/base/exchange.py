@@ -9,6 +9,7 @@ from typing import Any
 
 from providers.base.egress import Egress
 from providers.base.errors import BadAnswer
+from providers.base.spool import Spool
 
 MIB = 1024 * 1024
 
@@ -75,12 +76,13 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer. ``headers`` have names in lower case."""
+    """A whole answer. ``headers`` have names in lower case; ``spools``: see ``sieve.call``."""
 
     vendor: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    spools: Mapping[str, Spool] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:

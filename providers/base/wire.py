@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -23,6 +24,7 @@ from yarl import URL
 
 from providers.base import errors
 from providers.base.answer import FAULTS, Answer, Flight
+from providers.base.connector import PIECE, Connector
 from providers.base.egress import Egress, GuardedResolver, is_plain, place
 from providers.base.exchange import MIB, Exchange, Fetch, Reply
 from providers.base.refusals import refusal
@@ -80,12 +82,19 @@ class Wire:
     """The connections of the house. Made once, shared by all deployments (``resources.shared(Wire, Wire)``).
 
     ``limit`` bounds the connections of one policy (the vendors' servers are one, each ``Egress`` is another, since a
-    kept connection must not serve a policy that would not have made it). ``resolver`` replaces the system's.
+    kept connection must not serve a policy that would not have made it). ``resolver`` replaces the system's. ``spool``
+    is the folder for what is too large for memory (``sieve``); ``None``: the system's for such files.
     """
 
     def __init__(
-        self, *, limit: int = 256, resolver: AbstractResolver | None = None, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        limit: int = 256,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        spool: Path | None = None,
     ) -> None:
+        self.spool = spool
         self._limit = limit
         self._resolver = resolver
         self._tls = tls
@@ -210,7 +219,7 @@ class Wire:
         if egress not in self._sessions:
             resolver = GuardedResolver(egress, self._resolver)
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=Connector(
                     limit=self._limit,
                     resolver=resolver,
                     ssl=self._tls or True,
@@ -222,6 +231,7 @@ class Wire:
                 trust_env=False,
                 middlewares=(_once,),
                 request_class=_Request,
+                read_bufsize=PIECE // 2,
             )
             self._sessions[egress] = _Opened(session, resolver, Sender(session))
         return self._sessions[egress]

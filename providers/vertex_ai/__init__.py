@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from engines.media import AudioFormat
-from providers.base import errors
+from providers.base import errors, sieve
 from providers.base.answer import Answer
 from providers.base.auth.google import FILE_VARIABLE
 from providers.base.contract import (
@@ -137,9 +137,8 @@ class VertexImages(_Vertex):
         async def send(body: Mapping[str, Any]) -> Reply:
             url = f"{self._account.root}/{name}:generateContent"
             deadlines, cap = gemini_pictures.DEADLINES, gemini_pictures.CAP
-            return await self._account.wire.call(
-                Exchange(_NAME, "POST", url, headers, json=body, deadlines=deadlines, cap=cap)
-            )
+            exchange = Exchange(_NAME, "POST", url, headers, json=body, deadlines=deadlines, cap=cap)
+            return await sieve.call(self._account.wire, exchange)
 
         return await gemini_pictures.draw(_NAME, plan, send)
 

@@ -43,7 +43,8 @@ async def _made(call: Call, services: Services, body: ImageBody) -> ImageRespons
     submission = await services.images.submit(call.group, request, body.n or 1, call.caller)
     pictures = await services.images.finish(submission, body.output_format)
     if body.wants_bytes:
-        data = [ImageObject(b64_json=await services.images.base64(blob)) for blob in pictures.blobs]
+        texts = [[piece async for piece in services.images.base64(blob)] for blob in pictures.blobs]
+        data = [ImageObject(b64_json=b"".join(text).decode("ascii")) for text in texts]
     else:
         folder = await HOUSE.folder()
         days = (await HOUSE.config()).general.output_retention_days

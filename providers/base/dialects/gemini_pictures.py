@@ -20,6 +20,7 @@ from providers.base.dialects.options import Check, checked, one_of
 from providers.base.errors import BadAnswer, Broken, Gone, PolicyViolation, ProviderError, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Reply
 from providers.base.refusals import clean
+from providers.base.spool import Spool
 
 DEADLINES = Deadlines(first_byte=300.0, idle=60.0, total=420.0)
 CAP = 49 * MIB
@@ -204,15 +205,16 @@ def drawn(vendor: str, reply: Reply) -> Submitted:
     )
     task = (member(found, "responseId", str) or "unnamed")[:200]
     # One was asked for: where there are more, the last is what came of the others.
-    return Submitted(task, done=Done((_made(vendor, pictures[-1].get("data")),), usage))
+    return Submitted(task, done=Done((_made(vendor, pictures[-1].get("data"), reply.spools),), usage))
 
 
-def _made(vendor: str, packed: object) -> Made:
+def _made(vendor: str, packed: object, spools: Mapping[str, Spool]) -> Made:
+    text = packed if isinstance(packed, str) else "-"
     try:
-        data = base64.b64decode(packed if isinstance(packed, str) else "-", validate=True)
+        data = spools.get(text) or base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         data = b""
-    kind = sniff_picture(data)
+    kind = sniff_picture(data if isinstance(data, bytes) else data.read(0, 12))
     if kind is None:
         raise BadAnswer(f"{vendor} answered with something that is no picture.", sent="maybe")
     return Made(data, kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.base import errors
+from providers.base import errors, sieve
 from providers.base.answer import Answer
 from providers.base.exchange import Exchange, Reply
 from providers.base.refusals import clean, refusal
@@ -38,11 +38,11 @@ class Host:
             raise errors.Unavailable(f"There is no key or address for {self.name} in this gateway.", reason="no_key")
         return Exchange(self.name, method, self.url(path), self.headers, **more)
 
-    async def order(self, exchange: Exchange) -> Reply:
-        """The whole answer, of one of the 200s, to what is paid for. Raises what ``Wire.call`` and ``refused`` say;
-        where it may be made and charged, ``sent`` is ``"maybe"``."""
+    async def order(self, exchange: Exchange, *, large: bool = False) -> Reply:
+        """The whole answer, of one of the 200s, to what is paid for; a ``large`` one by ``sieve.call``. Raises what
+        that, ``Wire.call`` and ``refused`` say; where it may be made and charged, ``sent`` is ``"maybe"``."""
         try:
-            reply = await self.wire.call(exchange)
+            reply = await (sieve.call(self.wire, exchange) if large else self.wire.call(exchange))
         except errors.ProviderError as error:
             if error.sent == "yes":  # half an answer came
                 error.sent = "maybe"

@@ -115,7 +115,7 @@ class _Tasks(Model):
         if isinstance(request, ImageRequest):
             fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self.host.strict)
             asked = await asyncio.to_thread(pictures.exchange, self.host, fields, request)
-            reply = await self.host.order(asked)
+            reply = await self.host.order(asked, large=True)
             return await asyncio.to_thread(pictures.drawn, self.host, reply)
         assert isinstance(request, VideoRequest)
         return await films.begin(self.host, films.film_form(self.model, request, strict=self.host.strict))

@@ -15,6 +15,7 @@ from providers.base.dialects.options import hint
 from providers.base.egress import MAX_URL
 from providers.base.errors import BadAnswer, Gone, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Part, Reply
+from providers.base.spool import Spool
 
 MOST = 10
 """Pictures of one request."""
@@ -78,7 +79,7 @@ def drawn(host: Host, reply: Reply) -> Submitted:
         addresses = [str(each["url"]) for each in data if each.get("url") and not each.get("b64_json")]
         if not data or len(texts) + len(addresses) != len(data) or max(map(len, ["", *addresses])) > MAX_URL:
             raise KeyError
-        made = [_made(base64.b64decode(text, validate=True)) for text in texts]
+        made = [_made(reply.spools.get(text) or base64.b64decode(text, validate=True)) for text in texts]
     except (BadAnswer, KeyError, TypeError, AttributeError, ValueError, binascii.Error):
         # It said yes, and it may have been charged.
         raise BadAnswer(f"{host.name} answered with something that is no picture.", sent="maybe") from None
@@ -105,8 +106,8 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _made(data: bytes) -> Made:
-    kind = sniff_picture(data)
+def _made(data: bytes | Spool) -> Made:
+    kind = sniff_picture(data if isinstance(data, bytes) else data.read(0, 12))
     if kind is None:
         raise ValueError
     return Made(data, kind)

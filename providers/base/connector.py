@@ -1,0 +1,56 @@
+"""Connections that hold little for a reader who is slow."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+PIECE = 32 * 1024
+"""Bytes that are read at once. A reader who stops leaves at most four of these held for him here."""
+
+
+class _Handler(ResponseHandler):
+    """One connection, behind what reads for it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast("asyncio.Transport", transport).set_protocol(_Reading(self))
+
+
+class _Reading(asyncio.BufferedProtocol):
+    """Hands a handler what it reads. By itself uvloop reads 256 kB, however little the handler wants to hold."""
+
+    _space = memoryview(bytearray(PIECE))  # for all: what was read is copied out at once
+
+    def __init__(self, handler: ResponseHandler) -> None:
+        self._handler = handler
+
+    def get_buffer(self, _hint: int) -> memoryview:
+        return self._space
+
+    def buffer_updated(self, count: int) -> None:
+        self._handler.data_received(bytes(self._space[:count]))
+
+    def eof_received(self) -> None:
+        self._handler.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._handler.resume_writing()
+
+
+class Connector(aiohttp.TCPConnector):
+    """aiohttp's, whose connections read ``PIECE`` bytes at once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory: Any = partial(_Handler, loop=asyncio.get_running_loop())
