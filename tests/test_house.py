@@ -115,6 +115,7 @@ def test_one_http_client() -> None:
     ]
     assert users == [
         "providers/base/answer.py",
+        "providers/base/connector.py",
         "providers/base/egress.py",
         "providers/base/sending.py",
         "providers/base/wire.py",

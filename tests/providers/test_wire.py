@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from providers.base import errors
 from providers.base.answer import Answer
+from providers.base.connector import PIECE
 from providers.base.egress import Egress
 from providers.base.exchange import Deadlines, Exchange, Fetch, Part, Reply
 from providers.base.wire import Wire
@@ -61,6 +62,22 @@ class Inward(AbstractResolver):
 
 
 # What goes out and what comes back.
+
+
+async def test_a_reader_who_stops_holds_little() -> None:
+    body = bytes(range(256)) * 16_384
+    async with Upstream(reply(200, body)) as upstream, opened() as wire:
+        answer = await wire.stream(post(upstream))
+        pieces = [await anext(answer)]
+        connection = answer._connection
+        assert connection is not None
+        async with asyncio.timeout(10):
+            while not connection._reading_paused:
+                await asyncio.sleep(0)
+        assert answer._response.content._size <= 2 * PIECE
+        pieces += [piece async for piece in answer]
+        assert b"".join(pieces) == body
+        assert max(map(len, pieces)) <= 2 * PIECE
 
 
 async def test_a_call() -> None:
