@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Barrier, Lock
+from threading import Event, Lock
 
 import httpx
 import pytest
@@ -62,8 +62,6 @@ async def gateway() -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
             headers = {"authorization": f"Bearer {KEY}"}
             async with httpx.AsyncClient(base_url=running.base, headers=headers, timeout=30) as client:
                 yield running, client
-            # The vendor is on this loop: it has to see that its callers are gone before the server waits for them.
-            await asyncio.to_thread(lambda: setattr(running.server, "should_exit", True))
 
 
 def spoken(text: str) -> dict[str, str]:
@@ -83,7 +81,8 @@ async def test_readers_who_stop_hold_up_nobody_and_little_is_held_for_them() -> 
                 await loop.sock_connect(readers[-1], ("127.0.0.1", running.port))
                 await loop.sock_sendall(readers[-1], f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             for each in readers:
-                assert (await loop.sock_recv(each, 12)) == b"HTTP/1.1 200"
+                async with asyncio.timeout(10):
+                    assert (await loop.sock_recv(each, 12)) == b"HTTP/1.1 200"
             answer = await client.post("/v1/audio/speech", json=spoken("a little"))
             assert (answer.status_code, len(answer.content)) == (200, 4800)
             held: list[int] = []
@@ -130,13 +129,13 @@ async def test_pictures_are_read_in_pieces(tmp_path: Path) -> None:
 
 
 async def test_few_pictures_are_converted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair, lock, counts = Barrier(2, timeout=10), Lock(), [0, 0]
+    lock, go, counts = Lock(), Event(), [0, 0]
 
     def convert(data: bytes, _form: str) -> bytes:
         with lock:
             counts[0] += 1
             counts[1] = max(counts)
-        pair.wait()
+        assert go.wait(10)
         with lock:
             counts[0] -= 1
         return data
@@ -145,8 +144,14 @@ async def test_few_pictures_are_converted_at_once(monkeypatch: pytest.MonkeyPatc
     blobs = MemoryBlobs()
     service = images.ImageService(_Tasks(blobs), None)
     kept = [await blobs.put(f"a_{each}", Once(PICTURE), "image/png", 1 << 30) for each in range(6)]
-    made = await asyncio.gather(*(service._as(each, "webp") for each in kept))
-    assert [each.media_type for each in made] == ["image/webp"] * 6
+    made = asyncio.gather(*(service._as(each, "webp") for each in kept))
+    async with asyncio.timeout(10):
+        while counts[0] < images.CONVERTED_AT_ONCE:
+            await asyncio.to_thread(lambda: None)
+        for _ in range(50):  # turns in which more of them could begin
+            await asyncio.to_thread(lambda: None)
+    go.set()
+    assert [each.media_type for each in await made] == ["image/webp"] * 6
     assert counts == [0, images.CONVERTED_AT_ONCE]
 
 
