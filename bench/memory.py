@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=1000)
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--idle", type=float, default=90.0, help="MiB when nobody has called")
-    parser.add_argument("--back", type=float, default=30.0, help="MiB that may stay after a part")
+    parser.add_argument("--back", type=float, default=40.0, help="MiB that may stay after a part")
     parser.add_argument("--only", help="parts with these words in their names")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -9,8 +9,10 @@ from typing import Any, cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-PIECE = 32 * 1024
-"""Bytes that are read at once. A reader who stops leaves at most four of these held for him here."""
+PIECE = 64 * 1024
+"""Bytes that are read at once."""
+UNREAD = 16 * 1024
+"""aiohttp stops reading where twice as much waits: with what was read last, at most ``PIECE + 2 * UNREAD`` bytes."""
 
 
 class _Handler(ResponseHandler):

@@ -18,7 +18,7 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from providers.base.connector import PIECE
+from providers.base.connector import UNREAD
 from providers.base.exchange import Deadlines
 
 _KEPT = 256  # origins whose requests are remembered
@@ -109,7 +109,7 @@ class Sender:
         try:
             protocol = connection.protocol
             assert protocol is not None
-            protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, read_bufsize=PIECE // 2)
+            protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, read_bufsize=UNREAD)
             flight.leaves()
             write(connection.transport, head, body)
             message, content = await protocol.read()

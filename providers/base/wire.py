@@ -24,7 +24,7 @@ from yarl import URL
 
 from providers.base import errors
 from providers.base.answer import FAULTS, Answer, Flight
-from providers.base.connector import PIECE, Connector
+from providers.base.connector import UNREAD, Connector
 from providers.base.egress import Egress, GuardedResolver, is_plain, place
 from providers.base.exchange import MIB, Exchange, Fetch, Reply
 from providers.base.refusals import refusal
@@ -231,7 +231,7 @@ class Wire:
                 trust_env=False,
                 middlewares=(_once,),
                 request_class=_Request,
-                read_bufsize=PIECE // 2,
+                read_bufsize=UNREAD,
             )
             self._sessions[egress] = _Opened(session, resolver, Sender(session))
         return self._sessions[egress]
