@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
             # What is there now stays: looking through it again and again would cost each call a little.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(10_000, 20, 20)
+            gc.set_threshold(50_000, 20, 20)
             self._slack = Slack()
             for listener in self.servers:
                 for each in listener.sockets:

@@ -104,10 +104,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
+    _in_headers = False
     _serving: Cycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Arm the deadline of the first request, or turn the caller away."""
+        """Arm the deadline of the first request's headers, or turn the caller away."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self.transport.set_write_buffer_limits(UNSENT)
         if len(self.connections) > self.max_connections:
@@ -131,15 +132,18 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._answer(431, "Request Header Fields Too Large", "The headers are too large.", "headers_too_large")
                 return
         super().data_received(data)
+        if self._in_headers and self._deadline is None and not self.transport.is_closing():
+            self._arm()  # they mostly come in one piece
+            self._header_bytes = len(data)
 
     def on_message_begin(self) -> None:
         """A request begins: its headers are due."""
         super().on_message_begin()
-        if self._deadline is None:
-            self._arm()
+        self._in_headers = True
 
     def on_headers_complete(self) -> None:
         """The headers are here."""
+        self._in_headers = False
         self._disarm()
         super().on_headers_complete()
 

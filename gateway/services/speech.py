@@ -91,11 +91,11 @@ class SpeechService:
         """
         caller = caller or Caller()
         request = await self._guards.screen(model, request, caller)
-        if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
+        if caller.retry and (joined := await self._tasks.joined(caller, _shown(request))) is not None:
             return await self._from_tasks(joined, request)
         async with await self._tasks.admit(caller, model, [request]) as admitted:
             # Budgets may have been waited for: another try of this call may have been handed over meanwhile.
-            if (joined := await self._tasks.joined(caller, _shown(request))) is not None:
+            if caller.retry and (joined := await self._tasks.joined(caller, _shown(request))) is not None:
                 admitted.release()
                 return await self._from_tasks(joined, request)
             if self._cache is None or caller.dry_run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Self
 
 import aiohttp
@@ -82,7 +82,6 @@ class Answer:
     ) -> None:
         flight.sent = "yes"
         self.status = response.status
-        self.headers: Mapping[str, str] = _lower(response)
         self._response = response
         self._flight = flight
         self._cap = cap
@@ -96,15 +95,20 @@ class Answer:
             self._lost.add_done_callback(_seen)
             self._lost.add_done_callback(self._wake)
 
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """By name, in lower case."""
+        return _lower(self._response)
+
     @property
     def content_type(self) -> str:
         """The media type alone, in lower case; ``""`` where none is said."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     @property
     def length(self) -> int | None:
         """Bytes, unless compressed."""
-        return None if "content-encoding" in self.headers else self._response.content_length
+        return None if "Content-Encoding" in self._response.headers else self._response.content_length
 
     def __aiter__(self) -> Self:
         return self
