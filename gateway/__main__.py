@@ -42,7 +42,7 @@ def main() -> None:
 
 
 @cli.command()
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - each is an option of the command
     config: ConfigOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 4000,
@@ -54,13 +54,26 @@ def serve(
             "--log-format", envvar="MEDIA_GATEWAY_LOG_FORMAT", help="Default: console, or what the config says."
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            "--num_workers",
+            min=1,
+            max=256,
+            envvar=["MEDIA_GATEWAY_WORKERS", "NUM_WORKERS"],
+            help="How many processes serve.",
+        ),
+    ] = 1,
 ) -> None:
     """Run the server."""
     from gateway.api.auth import is_loopback
-    from gateway.server import make_server
+    from gateway.commands.serve import serve_here, supervise
     from gateway.telemetry.redaction import secrets_of
+    from gateway.workers.crew import place_of
 
-    loaded = load(config)
+    place = place_of()
+    loaded = load(config, quiet=place is not None)
     form: LogFormat = log_format or ("json" if loaded.litellm.json_logs else "console")
     words = not loaded.litellm.turn_off_message_logging
     configure_logging(log_level, form, secrets=secrets_of(loaded), words=words)
@@ -70,13 +83,12 @@ def serve(
             "Set general_settings.master_key in the config (or MEDIA_GATEWAY_MASTER_KEY in the environment), "
             "listen on 127.0.0.1, or pass --no-auth if something in front of it checks its callers."
         )
-    if loaded.general.master_key is None:
+    if loaded.general.master_key is None and place is None:
         _log.warning("no master_key is set: whoever reaches %s may call without one", host)
-    server = make_server(loaded, host, port, everybody=no_auth)
-    try:
-        server.run()
-    except SystemExit:  # uvicorn's way of saying that it could not start; it has logged why
-        raise typer.Exit(1) from None
+    if place is None and workers > 1:
+        options = ["--host", host, *(["--no-auth"] if no_auth else []), "--log-level", log_level, "--log-format", form]
+        supervise(loaded, workers, (host, port), options)
+    serve_here(loaded, (host, port), place, everybody=no_auth)
 
 
 @cli.command()

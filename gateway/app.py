@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -45,7 +46,9 @@ from gateway.record import Record, Who
 from gateway.services.catalog import Catalog
 from gateway.telemetry.ended import Observer
 from gateway.telemetry.observing import metrics_of, open_observers
+from gateway.telemetry.workers import WorkersMetrics
 from gateway.version import __version__
+from gateway.workers.crew import Crew
 from providers.base.errors import ProviderError
 
 _log = logging.getLogger(__name__)
@@ -56,21 +59,25 @@ class _House:
 
     services: Services | None = None
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, crew: Crew | None) -> None:
         self.config = config
+        self.crew = crew
         self.metrics = metrics_of(config)
         self.metrics.jobs(lambda: None if self.services is None else self.services.tally)
         self.metrics.deployments(lambda: {} if self.services is None else self.services.conditions())
+        self.of_all = None if crew is None else WorkersMetrics(self.metrics.registry, crew.place)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[tuple[Observer, ...]]:
         async with (
             open_observers(self.config, self.metrics) as observers,
-            open_services(self.config, data_folder(self.config.general)) as services,
+            open_services(self.config, data_folder(self.config.general), crew=self.crew) as services,
+            nullcontext() if self.of_all is None else self.of_all.answering(),
         ):
             self.services = services
             services.catalog.warm()
-            services.catalog.announce()
+            if self.crew is None or self.crew.leads:  # once is enough
+                services.catalog.announce()
             services.health.start()
             yield observers
             self.services = None
@@ -83,6 +90,10 @@ class _House:
     def opened(self) -> Services:
         assert self.services is not None, "the application's lifespan has not begun"
         return self.services
+
+    def registry(self) -> CollectorRegistry:
+        """What ``/metrics`` shows."""
+        return self.metrics.registry if self.of_all is None else self.of_all.registry()
 
     def links(self, general: GeneralSettings) -> Callable[[], Links]:
         seconds = general.output_retention_days * 86_400
@@ -112,12 +123,12 @@ class _House:
         return None if self.services is None else self.services.catalog
 
 
-def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
+def create_app(config: Config, *, everybody: bool = False, crew: Crew | None = None) -> Fastlane:
     """The ASGI application of a config. Everything is opened when its lifespan begins, and closed when it ends.
 
-    ``everybody``: without a master key, pages of other sites may call too.
+    ``everybody``: without a master key, pages of other sites may call too. ``crew``: other processes serve as well.
     """
-    house = _House(config)
+    house = _House(config, crew)
     general = config.general
     keys = house.key_check(general, everybody=everybody)
 
@@ -152,8 +163,8 @@ def create_app(config: Config, *, everybody: bool = False) -> Fastlane:
     ]
     lane = Fastlane(app, fast, keys, house.keep, house.enter)
     house.metrics.gauge("litellm_in_flight_requests", "Calls under way.", lambda: lane.active)
-    lay_metrics(app, house.metrics, require_admin if config.litellm.require_auth_for_metrics_endpoint else None)
-    lay_health(app, house.catalog, lambda: lane.draining, keys)
+    lay_metrics(app, house.registry(), require_admin if config.litellm.require_auth_for_metrics_endpoint else None)
+    lay_health(app, house.catalog, lambda: lane.draining, keys, None if crew is None else crew.place)
     house.lay_lists(app, require_key, general)
     videos.lay(app, require_key)
     lay_spend(app, require_admin, lambda: house.opened().book)

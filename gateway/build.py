@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from engines.codec import Codec
@@ -26,7 +27,7 @@ from gateway.jobs.worker import Jobs
 from gateway.keys.key import token_of
 from gateway.keys.limits import Limits
 from gateway.keys.memory import MemoryKeyStore
-from gateway.keys.ring import Keyring
+from gateway.keys.ring import REFRESH_SECONDS, Keyring
 from gateway.keys.sqlite import SqliteKeyStore
 from gateway.keys.store import KeyStore
 from gateway.ledger.book import Book
@@ -47,6 +48,7 @@ from gateway.services.tasks import Kept, TaskService
 from gateway.services.transcriptions import TranscriptionService
 from gateway.services.videos import VideoService
 from gateway.services.webhooks import Outbox, Webhooks
+from gateway.workers.crew import Crew
 from providers.base.contract import Done, TaskProvider
 from providers.base.vendor import Resources
 from providers.base.wire import Wire
@@ -78,11 +80,13 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(config: Config, data: Path | None = None, *, growing: bool = False) -> AsyncIterator[Services]:
+async def open_services(
+    config: Config, data: Path | None = None, *, growing: bool = False, crew: Crew | None = None
+) -> AsyncIterator[Services]:
     """Open every deployment of ``config``; at the end close what they hold. Nothing is loaded or called yet.
 
     Tasks, outputs, keys and the ledger are kept in the folder ``data``, which is made only where something needs it;
-    ``None`` keeps them in memory. ``growing``: there may be more deployments later (``Services.grow``).
+    ``None`` keeps them in memory. ``growing``: there may be more deployments later. ``crew``: others serve from it too.
     Raises ``DataFolderError``, ``StoreError`` or ``HookError``.
     """
     async with AsyncExitStack() as stack:
@@ -93,30 +97,28 @@ async def open_services(config: Config, data: Path | None = None, *, growing: bo
         stack.callback(codec.close)
         deployments = await open_deployments(config, resources)
         tasked = growing or any(isinstance(deployment.provider, TaskProvider) for deployment in deployments)
-        rooms = Rooms(data, stack)
+        rooms = Rooms(data, stack, crew)
         store, blobs, secret = await rooms.storage() if tasked and data else _kept_nowhere()
         book = await rooms.book(config.general)
         ring = await _ring(config, rooms, stack)
         cache = await _cache(config, deployments, rooms, stack)
         keep = keeper(blobs, wire, config.general.egress_allow, sizes := _sizes())
-        jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack if tasked else None)
+        jobs = await _jobs(config, deployments, (store, book), (keep, sizes), stack if tasked else None, crew)
         table = routes(config, deployments)
         asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
         webhooks = await _webhooks(Webhooks(config.general, wire, jobs, outbox), stack)
-        admission = Admission(ring, Limits(ring.store), config.litellm, table.group, partial(expected_usd, table))
+        admission = Admission(ring, _limits(ring, crew), config.litellm, table.group, partial(expected_usd, table))
         tasks = TaskService(asker, admission, Kept(jobs, blobs, book), config, webhooks)
         stack.push_async_callback(tasks.close)
         guards = await _guards(config, stack)
-        health = Health(deployments, config.general)
-        stack.push_async_callback(health.close)
-        listed = {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
+        health = _health(config, deployments, rooms, stack)
         yield Services(
             SpeechService(asker, codec, tasks, guards, drop_params=config.litellm.drop_params, cache=cache),
             ImageService(tasks, guards),
             VideoService(tasks, guards),
             TranscriptionService(asker, tasks, guards),
-            Catalog(deployments, table, listed),
+            Catalog(deployments, table, _listed(config)),
             blobs,
             secret,
             book,
@@ -128,6 +130,11 @@ async def open_services(config: Config, data: Path | None = None, *, growing: bo
             asker.conditions,
             partial(_grow, resources, deployments, table, jobs),
         )
+
+
+def _listed(config: Config) -> dict[str, str]:
+    """The aliases that are shown."""
+    return {alias: target for alias, target in config.aliases.items() if alias not in config.router.hidden}
 
 
 async def _grow(
@@ -153,6 +160,12 @@ async def _webhooks(webhooks: Webhooks, stack: AsyncExitStack) -> Webhooks:
     return webhooks
 
 
+def _health(config: Config, deployments: list[Deployment], rooms: Rooms, stack: AsyncExitStack) -> Health:
+    health = Health(deployments, config.general, watches=rooms.leads)
+    stack.push_async_callback(health.close)
+    return health
+
+
 async def _guards(config: Config, stack: AsyncExitStack) -> Guards:
     guards = Guards(config.guardrails)
     stack.callback(guards.close)
@@ -163,18 +176,25 @@ async def _guards(config: Config, stack: AsyncExitStack) -> Guards:
 class Rooms:
     """The data folder, taken when the first thing is kept there. ``path`` None keeps everything in memory."""
 
-    def __init__(self, path: Path | None, stack: AsyncExitStack) -> None:
-        self._folder = None if path is None else DataFolder(path)
+    def __init__(self, path: Path | None, stack: AsyncExitStack, crew: Crew | None) -> None:
+        self._folder = None if path is None else DataFolder(path, ours=crew is not None)
+        self._crew = crew
         self._stack = stack
         self._secret = b""
+
+    @property
+    def leads(self) -> bool:
+        """Whether what is done once is done by this process."""
+        return self._crew is None or self._crew.leads
 
     async def storage(self) -> tuple[JobStore, BlobStore, bytes]:
         """Jobs and outputs. Raises ``DataFolderError``, ``StoreError``."""
         assert self._folder is not None
         await self._take()
-        store = await asyncio.to_thread(SqliteJobStore, self._folder.jobs)
+        name, mark = ("", "") if self._crew is None else (self._crew.name, f".{self._crew.place.number}")
+        store = await asyncio.to_thread(partial(SqliteJobStore, self._folder.jobs, name=name))
         self._stack.push_async_callback(store.close)
-        return store, FileBlobs(self._folder.blobs), self._secret
+        return store, FileBlobs(self._folder.blobs, mark), self._secret
 
     async def book(self, settings: GeneralSettings) -> Book:
         """The ledger. Raises ``DataFolderError``, ``StoreError``."""
@@ -182,16 +202,16 @@ class Rooms:
         if not settings.disable_spend_logs:
             await self._take()
             store = await asyncio.to_thread(SqliteLedger, None if self._folder is None else self._folder.ledger)
-        book = Book(store, settings.maximum_spend_logs_retention_period)
+        book = Book(store, settings.maximum_spend_logs_retention_period if self.leads else None)
         self._stack.push_async_callback(book.close)
         return book
 
     async def cache(self) -> tuple[BlobStore, list[Blob]]:
-        """Where answers are kept, and those that are. Raises ``DataFolderError``."""
+        """Where answers are kept, and those that are: each process has its own. Raises ``DataFolderError``."""
         if self._folder is None:
             return MemoryBlobs(), []
         await self._take()
-        blobs = FileBlobs(self._folder.cache)
+        blobs = FileBlobs(self._folder.cache_of(0 if self._crew is None else self._crew.place.number))
         return blobs, await asyncio.to_thread(blobs.tidy)
 
     async def have_keys(self) -> bool:
@@ -232,6 +252,11 @@ async def _ring(config: Config, rooms: Rooms, stack: AsyncExitStack) -> Keyring:
     return ring
 
 
+def _limits(ring: Keyring, crew: Crew | None) -> Limits:
+    """The budgets; where others spend too, never older than a blink."""
+    return Limits(ring.store, fresh=inf if crew is None else REFRESH_SECONDS)
+
+
 def _master(config: Config) -> str | None:
     key = config.general.master_key
     return None if key is None else token_of(key.get_secret_value())
@@ -261,6 +286,7 @@ async def _jobs(
     kept: tuple[JobStore, Book],
     outputs: tuple[Keep, dict[str, int]],
     stack: AsyncExitStack | None,
+    crew: Crew | None,
 ) -> Jobs:
     """The worker; without a ``stack`` there is nothing for it to do, and it does not start."""
     store, book = kept
@@ -275,6 +301,8 @@ async def _jobs(
     retention = config.general.output_retention_days * 86_400
     keep, sizes = outputs
     jobs = Jobs(store, provider_of=provider_of, keep=keep, retention=retention)
+    if crew is not None:
+        jobs.join(crew)
     jobs.tally.kept = sizes
     jobs.settle_by(book.ended)
     if stack is not None:

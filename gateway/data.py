@@ -16,13 +16,14 @@ class DataFolderError(Exception):
 
 class DataFolder:
     """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``cache/``, ``outbox/``, ``pictures/``,
-    ``lock``, ``secret``.
+    ``lock``, ``secret``, and ``workers`` where several processes serve.
 
     The last signs the addresses of outputs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ours: bool = False) -> None:
         self.path = path
+        self._ours = ours  # the lock is this process's parent's
         self._lock: BinaryIO | None = None
 
     @property
@@ -55,17 +56,27 @@ class DataFolder:
         """The folder of events that are still to be told."""
         return self.path / "outbox"
 
+    def cache_of(self, worker: int) -> Path:
+        """The folder of the answers that a worker keeps: none but the first has a number in its name."""
+        return self.path / (f"cache-{worker}" if worker else "cache")
+
     @property
-    def cache(self) -> Path:
-        """The folder of kept answers."""
-        return self.path / "cache"
+    def workers(self) -> Path:
+        """The file of the locks by which the processes of one server know each other."""
+        return self.path / "workers"
+
+    def lock(self) -> int:
+        """The descriptor of the lock that ``open`` has taken: whoever inherits it holds the folder too."""
+        assert self._lock is not None
+        return self._lock.fileno()
 
     def open(self) -> bytes:
         """Make the folder, take its lock, and return the secret. Blocks on the disk; raises ``DataFolderError``."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (self.path / "lock").open("wb")
-            _take(self._lock)
+            if not self._ours:
+                self._lock = (self.path / "lock").open("wb")
+                _take(self._lock)
             return _secret(self.path / "secret")
         except BlockingIOError:
             self.close()

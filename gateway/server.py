@@ -17,6 +17,9 @@ from gateway.api.protocol import limited
 from gateway.app import create_app
 from gateway.config import Config
 from gateway.slack import Slack
+from gateway.workers.accepting import Accepting
+from gateway.workers.crew import LEAVE, NOW, READY, Crew
+from gateway.workers.listening import url as url
 
 _log = logging.getLogger(__name__)
 
@@ -30,33 +33,72 @@ class Server(uvicorn.Server):
     ended, or after ``drain_timeout`` seconds, the sockets are closed. A second signal closes them at once.
     """
 
-    def __init__(self, config: uvicorn.Config, lane: Fastlane, drain_timeout: float) -> None:
+    def __init__(self, config: uvicorn.Config, lane: Fastlane, drain_timeout: float, crew: Crew | None = None) -> None:
         super().__init__(config)
         self._lane = lane
         self._drain_timeout = drain_timeout
         self._drain: asyncio.Task[None] | None = None
         self._slack: Slack | None = None
+        self._signals = 0  # of this process's own: a parent's word and the system's may be about one thing
+        self._crew = crew
+        self._let_go = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open everything and listen; then say where."""
-        await super().startup(sockets)
-        if self.started:
-            # What is there now stays: looking through it again and again would cost each call a little.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 20, 20)
-            self._slack = Slack()
+        await super().startup(sockets if self._crew is None else [])
+        if not self.started:
+            return
+        # What is there now stays: looking through it again and again would cost each call a little.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        self._slack = Slack()
+        if self._crew is not None:
+            self._serve_with(self._crew)
+        else:
             for listener in self.servers:
                 for each in listener.sockets:
                     _log.info("listening on %s", url(each))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal: drain first, leave on the second."""
-        if self._lane.draining or not self.started:
+        self._signals += 1
+        if self._signals > 1 or not self.started:
             super().handle_exit(sig, frame)
             return
-        _log.info("shutting down: finishing the calls under way")
+        if self._crew is None:
+            _log.info("shutting down: finishing the calls under way")
         self._lane.draining = True  # not passed on to uvicorn, which would end the process by the signal
+
+    def _serve_with(self, crew: Crew) -> None:
+        """Take connections where the parent listens, and do as it says."""
+
+        def protocol() -> asyncio.Protocol:  # as uvicorn makes them
+            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        for each in crew.place.listening:
+            self.servers.append(Accepting(socket.socket(fileno=each), protocol))  # type: ignore[arg-type]
+        crew.control.setblocking(False)  # noqa: FBT003 - its only argument
+        asyncio.get_running_loop().add_reader(crew.control, self._told)
+        crew.control.send(READY)
+
+    def _told(self) -> None:
+        """The parent says something, or is gone."""
+        assert self._crew is not None
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            said = self._crew.control.recv(64)
+        if not said:
+            _log.error("the parent of this worker is gone: finishing the calls under way")
+            asyncio.get_running_loop().remove_reader(self._crew.control)
+        self._lane.draining = True
+        if not said or LEAVE in said:
+            self._let_go.set()
+        if NOW in said:
+            self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
@@ -70,6 +112,8 @@ class Server(uvicorn.Server):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout):
                 await self._lane.idle()
+        if self._crew is not None and self._crew.leads:
+            await self._let_go.wait()  # the others' calls may wait for tasks, which this one looks at
         self.should_exit = True
 
 
@@ -88,15 +132,12 @@ def allow_files(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
 
 
-def url(listening: socket.socket) -> str:
-    """The base address of a listening socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def make_server(config: Config, host: str, port: int, *, everybody: bool = False, crew: Crew | None = None) -> Server:
+    """A server for ``config``, not yet listening. ``port`` 0 takes a free one; ``everybody``: see ``KeyCheck``.
 
-
-def make_server(config: Config, host: str, port: int, *, everybody: bool = False) -> Server:
-    """A server for ``config``, not yet listening. ``port`` 0 takes a free one; ``everybody``: see ``KeyCheck``."""
-    lane = create_app(config, everybody=everybody)
+    ``crew``: it is one of several processes, and listens where their parent does.
+    """
+    lane = create_app(config, everybody=everybody, crew=crew)
     allow_files(config.general.max_connections)
     settings = uvicorn.Config(
         lane,
@@ -112,4 +153,4 @@ def make_server(config: Config, host: str, port: int, *, everybody: bool = False
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
-    return Server(settings, lane, config.general.drain_timeout)
+    return Server(settings, lane, config.general.drain_timeout, crew)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,22 @@ from fastapi.responses import JSONResponse
 
 from gateway.api.auth import KeyCheck
 from gateway.services.catalog import Catalog, Standing
+from gateway.workers.crew import Place
 
 PROBES = frozenset(("/livez", "/readyz", "/health/liveliness", "/health/liveness", "/health/readiness"))
 
 
 def lay_health(
-    app: FastAPI, catalog: Callable[[], Catalog | None], draining: Callable[[], bool], keys: KeyCheck
+    app: FastAPI,
+    catalog: Callable[[], Catalog | None],
+    draining: Callable[[], bool],
+    keys: KeyCheck,
+    place: Place | None = None,
 ) -> None:
-    """Register the probes: open to everybody; the details of ``/readyz?verbose`` need the master key."""
+    """Register the probes: open to everybody; the details of ``/readyz?verbose`` need the master key.
+
+    ``place``: this process is one of several workers, and says which.
+    """
 
     async def livez() -> dict[str, str]:
         """The process answers."""
@@ -31,6 +40,8 @@ def lay_health(
         content: dict[str, Any] = {"status": status}
         if verbose is not None and verbose.lower() not in ("0", "false"):
             keys.check_admin(request.scope["state"]["call"].headers)
+            if place is not None:
+                content["worker"] = {"number": place.number, "of": place.of, "pid": os.getpid()}
             content["models"] = [_detail(standing) for standing in standings]
         return JSONResponse(content, 200 if status == "healthy" else 503)
 

@@ -23,17 +23,20 @@ class FileBlobs:
     """``<folder>/<first two letters of the key>/<key>``, with what is known of it in ``<key>.json`` beside it.
 
     The description is written last and moved into place: a blob is there when its description is. The newest
-    descriptions are at hand, since an output is asked for just after it was kept.
+    descriptions are at hand, since an output is asked for just after it was kept; not where other processes with
+    ``mark``s of their own remove outputs too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mark: str = "") -> None:
         self._folder = folder
+        self._part = f"{mark}.part"
+        self._shared = bool(mark)
         self._recent: OrderedDict[str, Blob] = OrderedDict()
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], media_type: str, cap: int) -> Blob:
         """Keep the bytes: written beside, flushed to the disk, moved into place."""
         path = self._path(key)
-        part = path.with_suffix(".part")
+        part = path.with_suffix(self._part)
         writing = _Writing(part)
         held, size = bytearray(), 0
         try:
@@ -45,11 +48,12 @@ class FileBlobs:
                 if len(held) >= _PIECE:  # a small output takes one turn of a thread, not one a step
                     await asyncio.to_thread(writing.write, held)
                     held = bytearray()
-            blob = await asyncio.to_thread(writing.finish, held, path, key, media_type)
+            blob = await asyncio.to_thread(writing.finish, held, path, media_type)
         except BaseException:
             await asyncio.to_thread(writing.undo)
             raise
-        self._recent[key] = blob
+        if not self._shared:
+            self._recent[key] = blob
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return blob
@@ -116,13 +120,13 @@ class _Writing:
         self._digest.update(data)
         self._size += len(data)
 
-    def finish(self, rest: bytes | bytearray, path: Path, key: str, media_type: str) -> Blob:
+    def finish(self, rest: bytes | bytearray, path: Path, media_type: str) -> Blob:
         self.write(rest)
         assert self._file is not None
         _flush(self._file)
         self._part.replace(path)
-        blob = Blob(key, self._size, media_type, self._digest.hexdigest())
-        note = path.with_suffix(".json.part")
+        blob = Blob(path.name, self._size, media_type, self._digest.hexdigest())
+        note = self._part.with_suffix(".json.part")
         with note.open("wb") as known:
             text = json.dumps({"size": blob.size, "media_type": media_type, "digest": blob.digest})
             known.write(text.encode())

@@ -29,8 +29,8 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load(path: Path | None) -> Config:
-    """The config of a command; on faults, prints them all and ends the program."""
+def load(path: Path | None, *, quiet: bool = False) -> Config:
+    """The config of a command; on faults, prints them all and ends the program. ``quiet``: warnings have been read."""
     path = path or _usual()
     try:
         config = load_config(path)
@@ -39,7 +39,7 @@ def load(path: Path | None) -> Config:
             typer.echo(str(problem), err=True)
         count = sum(problem.severity == "error" for problem in error.problems)
         fail(f"{path}: {count} error{'s' if count != 1 else ''}")
-    for problem in config.warnings:
+    for problem in () if quiet else config.warnings:
         typer.echo(str(problem), err=True)
     return config
 

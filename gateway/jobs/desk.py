@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 from gateway.jobs import schedule
-from gateway.jobs.errors import UnknownJob
+from gateway.jobs.errors import StoreError, UnknownJob
 from gateway.jobs.job import TERMINAL, Fault, Job, State
 from gateway.jobs.schedule import Belief, Plan, expected_end
 from gateway.jobs.store import JobStore, span
@@ -19,6 +21,12 @@ Settle = Callable[[Job, State, Fault | None], Awaitable[None]]
 """Told of a job that is about to end, before it does; after a crash in between, once more."""
 
 _FRESH = 2.0  # seconds for which a plan is kept, however many tasks end meanwhile
+_AGED = 30.0  # the same where other processes' tasks end unseen
+
+WATCH_SECONDS = 0.15
+"""Between two looks for the ends that other processes write; one question for all jobs that are waited for."""
+
+_log = logging.getLogger(__name__)
 
 
 async def _free(_job: Job, _state: State, _fault: Fault | None) -> None:
@@ -32,14 +40,20 @@ class Desk:
         self.store = store
         self.settle: Settle = _free
         self.now = now
+        self.shared = False
         self.tally = Tally()
         self.chance = random.Random()  # noqa: S311 - spreads looks, hides nothing
         self._retention = retention
         self._live: set[str] = set()  # submitted here, and not ended yet
+        self._watching: asyncio.Task[None] | None = None
         self._waiters: dict[str, set[asyncio.Future[Job]]] = {}
         self._plans: dict[str, tuple[float, Plan]] = {}
         self._stale: set[str] = set()
         self._beliefs: defaultdict[str, Belief] = defaultdict(Belief)
+
+    def share(self) -> None:
+        """Other processes move jobs of the store too."""
+        self.shared, self.tally.alone = True, False
 
     async def move(self, job: Job, state: State, note: str = "", **changes: Any) -> Job:
         """``JobStore.move``; an end sets ``expires`` and wakes the waiters."""
@@ -48,13 +62,11 @@ class Desk:
             await self.settle(job, state, changes.get("fault"))
         new = await self.store.move(job, state, note, **changes)
         self.tally.moved(job.state, state)
-        if state is State.RUNNING:
+        if state is State.RUNNING and not self.shared:
             self._live.add(job.id)
         elif state in TERMINAL:
             self._live.discard(job.id)
-            for waiter in self._waiters.pop(job.id, ()):
-                if not waiter.done():
-                    waiter.set_result(new)
+            self._tell(job.id, new)
             if state is State.COMPLETED:
                 self._stale.add(job.deployment)
         return new
@@ -75,12 +87,45 @@ class Desk:
                 job = await self.store.get(job_id)
                 if job is None:
                     raise UnknownJob(job_id)
+                if job.state not in TERMINAL and self.shared and self._watching is None:
+                    self._watching = asyncio.create_task(self._watch())
                 return job if job.state in TERMINAL else await waiter
         finally:
             waiters = self._waiters.get(job_id, set())
             waiters.discard(waiter)
             if not waiters:
                 self._waiters.pop(job_id, None)
+
+    async def close(self) -> None:
+        """Stop looking for what other processes write."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    def _tell(self, job_id: str, ended: Job | None) -> None:
+        for waiter in self._waiters.pop(job_id, ()):
+            if waiter.done():
+                continue
+            if ended is None:
+                waiter.set_exception(UnknownJob(job_id))
+            else:
+                waiter.set_result(ended)
+
+    async def _watch(self) -> None:
+        """While somebody waits: find the ends that other processes wrote, and the jobs that they removed."""
+        while self._waiters:
+            await asyncio.sleep(WATCH_SECONDS)
+            waited = [*self._waiters]
+            try:
+                states = await self.store.states(waited)
+                for job_id in waited:
+                    if job_id not in states:
+                        self._tell(job_id, None)
+                    elif states[job_id] in TERMINAL:
+                        self._tell(job_id, await self.store.get(job_id))
+            except StoreError as error:
+                _log.error("the jobs' store does not answer: %s", error)
+        self._watching = None
 
     def foretold(self, job: Job, age: float, progress: float, interval: float) -> float | None:
         """The age at which a task ends by its own ``progress``, where this deployment's can be believed."""
@@ -98,7 +143,8 @@ class Desk:
     async def plan(self, deployment: str, interval: float) -> Plan:
         """When this deployment's tasks are worth a look."""
         made, known = self._plans.get(deployment, (float("-inf"), None))
-        old = deployment in self._stale and self.now() - made >= _FRESH
+        fresh = _FRESH if deployment in self._stale else _AGED if self.shared else inf
+        old = self.now() - made >= fresh
         if known is None or old or known.interval != interval:
             self._stale.discard(deployment)
             known = schedule.plan(await self.store.durations(deployment), interval, self.chance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from gateway.jobs.errors import Conflict, UnknownJob
@@ -86,6 +86,19 @@ class MemoryJobStore:
         """Every job that has not ended, oldest first."""
         rows = [job for job in self._rows.values() if job.state not in TERMINAL]
         return sorted(rows, key=lambda job: job.created)
+
+    async def handing(self) -> Sequence[tuple[Job, str]]:
+        """Every job that is created or submitting; there is one process."""
+        return [(job, "") for job in await self.unfinished() if job.state in (State.CREATED, State.SUBMITTING)]
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, State]:
+        """Where jobs stand."""
+        return {job.id: job.state for each in ids if (job := self._rows.get(each)) is not None}
+
+    async def living(self) -> Mapping[State, int]:
+        """How many jobs there are in each state."""
+        states = [job.state for job in self._rows.values()]
+        return {state: states.count(state) for state in State if state not in TERMINAL}
 
     async def expired(self, now: float, limit: int) -> Found:
         """Ended jobs whose ``expires`` has come."""

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.database import Database, Schema
 from gateway.jobs.errors import Conflict, UnknownJob
-from gateway.jobs.job import Job, State
+from gateway.jobs.job import TERMINAL, Job, State
 from gateway.jobs.rows import COLUMNS, LOOKED_AT, OPEN, SCHEMA, VERSION, job_of, values
 from gateway.jobs.store import Entry, Found, Span, entry, frees, moved, span
 
 T = TypeVar("T")
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608 - names of our own columns
-_INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}, lease_by) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
+_SELECT_BY = f"SELECT lease_by, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608
 _UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ? AND version = ?"  # noqa: S608
 
 
 class SqliteJobStore:
-    """A ``JobStore`` in a file (see ``Database``).
+    """A ``JobStore`` in a file (see ``Database``), for one process, or for several with ``name``s of their own.
 
-    One process at a time. Raises ``StoreError`` where the file cannot be opened or comes from a newer version.
+    Raises ``StoreError`` where the file cannot be opened or comes from a newer version.
     """
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.time, *, name: str = "") -> None:
         self._now = now
+        self._name = name
         self._file = Database(path, Schema(VERSION, SCHEMA))
         self._db = self._file.connection
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """All of them or none. Raises ``Conflict`` where an id is taken."""
-        rows = [values(job) for job in jobs]
+        rows = [(*values(job), self._name) for job in jobs]
 
         def run() -> None:
             try:
@@ -135,6 +138,31 @@ class SqliteJobStore:
     async def unfinished(self) -> Found:
         """Every job that has not ended, oldest first."""
         return await self._do(lambda: self._jobs(f"WHERE {OPEN} ORDER BY created, seq"))
+
+    async def handing(self) -> Sequence[tuple[Job, str]]:
+        """Every job that is created or submitting. Until it runs, ``lease_by`` is who added it."""
+        early = f"{_SELECT_BY} WHERE {OPEN} AND state IN ('created', 'submitting')"
+
+        def run() -> Sequence[tuple[Job, str]]:
+            return [(job_of(row), by or "") for by, *row in self._db.execute(early)]
+
+        return await self._do(run)
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, State]:
+        """Where jobs stand."""
+        query = "SELECT id, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+        given = json.dumps(list(ids))
+        return await self._do(lambda: {job: State(state) for job, state in self._db.execute(query, (given,))})
+
+    async def living(self) -> Mapping[State, int]:
+        """How many jobs there are in each state."""
+        query = f"SELECT state, COUNT(*) FROM jobs WHERE {OPEN} GROUP BY state"  # noqa: S608
+
+        def run() -> Mapping[State, int]:
+            found = {State(state): count for state, count in self._db.execute(query)}
+            return {state: found.get(state, 0) for state in State if state not in TERMINAL}
+
+        return await self._do(run)
 
     async def expired(self, now: float, limit: int) -> Found:
         """Ended jobs whose ``expires`` has come."""

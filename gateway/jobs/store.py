@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -60,6 +60,15 @@ class JobStore(Protocol):
 
     async def unfinished(self) -> Found:
         """Every job that has not ended, oldest first."""
+
+    async def handing(self) -> Sequence[tuple[Job, str]]:
+        """Every job that is created or submitting, and the name of the process that added it."""
+
+    async def states(self, ids: Collection[str]) -> Mapping[str, State]:
+        """Where jobs stand; those that are gone are left out."""
+
+    async def living(self) -> Mapping[State, int]:
+        """How many jobs that have not ended there are in each state; none is left out."""
 
     async def expired(self, now: float, limit: int) -> Found:
         """Ended jobs whose ``expires`` has come, the longest expired first."""

@@ -11,9 +11,13 @@ LAGS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0)
 
 
 class Tally:
-    """``living`` jobs by state, now; ``ended`` ones since the start, likewise; how late looks began; bytes kept."""
+    """``living`` jobs by state, now; ``ended`` ones since the start, likewise; how late looks began; bytes kept.
+
+    Where others move jobs too (not ``alone``), the living are not counted here: somebody sets them.
+    """
 
     def __init__(self) -> None:
+        self.alone = True
         self.living = dict.fromkeys((state for state in State if state not in TERMINAL), 0)
         self.ended = dict.fromkeys((state for state in State if state in TERMINAL), 0)
         self.lags = [0] * (len(LAGS) + 1)
@@ -22,13 +26,17 @@ class Tally:
 
     def known(self, job: Job) -> None:
         """A job was made, or found at the start."""
-        self.living[job.state] += 1
+        if self.alone:
+            self.living[job.state] += 1
 
     def moved(self, before: State, after: State) -> None:
         """A known job went on."""
-        self.living[before] -= 1
-        counts = self.ended if after in TERMINAL else self.living
-        counts[after] += 1
+        if after in TERMINAL:
+            self.ended[after] += 1
+        if self.alone:
+            self.living[before] -= 1
+            if after not in TERMINAL:
+                self.living[after] += 1
 
     def looked(self, lag: float) -> None:
         """A look began ``lag`` seconds after it was due."""

@@ -17,25 +17,31 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from gateway.jobs.desk import Desk, Settle
+from gateway.jobs.desk import WATCH_SECONDS, Desk, Settle
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, Conflict, StoreError, SubmissionUnknown, UnknownJob, fault_of
 from gateway.jobs.job import TERMINAL, Job, State
 from gateway.jobs.look import Keep, Looker, ProviderOf
 from gateway.jobs.schedule import wait_working
 from gateway.jobs.store import JobStore
+from gateway.workers.crew import Crew
 from providers.base.contract import Done, TaskProvider, TaskRequest
 from providers.base.errors import ProviderError
 
 LEASE = 300.0
 """Seconds for which a look may hold a job; what is still in hand then is simply held again."""
 
+TEND_SECONDS = 1.0
+"""Between two looks for what processes that are gone have left."""
+
+_PATIENCE = 60.0  # seconds for which a cancellation waits for another process's submission
+_UNHEARD = 0.2  # seconds after which the store is asked for the tasks of other processes
 _STORE_PAUSE = 1.0  # seconds before a store that could not answer is asked again
 
 _log = logging.getLogger(__name__)
 
 
 class Jobs:
-    """Everything that happens to jobs. One per store, in one process.
+    """Everything that happens to jobs. One per store, in one process; or one in each of a ``crew``, whose leader looks.
 
     ``provider_of`` finds the provider of a row (None: it is no longer configured). ``keep`` copies the outputs of a
     finished task and returns their keys; it may be called again for the same job, and should then replace what is
@@ -54,6 +60,7 @@ class Jobs:
         retention: float = 7 * 86400,
     ) -> None:
         self.store = store
+        self.crew: Crew | None = None
         self._desk = Desk(store, now, retention)
         self.chance = self._desk.chance
         self.tally = self._desk.tally
@@ -67,10 +74,16 @@ class Jobs:
         self._steps: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
 
     def settle_by(self, settle: Settle) -> None:
         """Who is told of jobs before they end. Call it before ``start``."""
         self._desk.settle = settle
+
+    def join(self, crew: Crew) -> None:
+        """Other processes move jobs of the store too. Call it before ``start``."""
+        self.crew = crew
+        self._desk.share()
 
     async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool = False) -> Job:
         """Hand a task over, once, and return the running job (the ended one, where the provider answers at once).
@@ -96,13 +109,17 @@ class Jobs:
 
         The provider is asked to stop the task, but what it answers changes nothing.
         """
-        asked = False
+        asked, patience = False, _PATIENCE if self.crew is not None else 0.0
         while True:
             if submit := self._submits.get(job.id):
                 await asyncio.wait([submit])
             row = await self.store.get(job.id)
             if row is None:
                 raise UnknownJob(job.id)
+            if row.state is State.SUBMITTING and patience > 0:  # another process waits for the provider's answer
+                patience -= WATCH_SECONDS
+                await asyncio.sleep(WATCH_SECONDS)
+                continue
             if row.state in TERMINAL or row.state is State.SUBMITTING:
                 return row
             provider = self.provider_of(row)
@@ -117,16 +134,22 @@ class Jobs:
 
     async def start(self) -> None:
         """Take up what an earlier run left, and begin to look. Call it once, before the first ``submit``."""
+        if self.crew is not None and not self.crew.leads:
+            return
         await self.recover()
         self._loop = asyncio.create_task(self._run())
+        if self.crew is not None:
+            self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
         """Stop looking; wait for submissions under way. Running jobs are left for the next start."""
-        stopped = [*self._steps.values(), *([] if self._loop is None else [self._loop])]
+        loops = (self._loop, self._tending)
+        stopped = [*self._steps.values(), *(loop for loop in loops if loop is not None)]
         for task in stopped:
             task.cancel()
         await asyncio.gather(*stopped, *self._submits.values(), return_exceptions=True)
-        self._loop = None
+        self._loop = self._tending = None
+        await self._desk.close()
 
     def wake(self) -> None:
         """Ask the store now what is due (the clock was moved)."""
@@ -145,10 +168,23 @@ class Jobs:
         await self.store.release()
         for job in await self.store.unfinished():
             self.tally.known(job)
-            if job.state is State.CREATED:
-                await self._desk.fail(job, INTERRUPTED)
-            elif job.state is State.SUBMITTING:
-                await self._desk.fail(job, UNKNOWN)
+        await self._settle_left()
+
+    async def _settle_left(self) -> None:
+        for job, by in await self.store.handing():
+            if self.crew is None or not self.crew.alive(by):
+                with suppress(Conflict):  # written just before its process ended
+                    await self._desk.fail(job, INTERRUPTED if job.state is State.CREATED else UNKNOWN)
+
+    async def _tend(self) -> None:
+        """What a leader does beside: others may end at any time, and nobody else knows how many jobs there are."""
+        while True:
+            try:
+                await self._settle_left()
+                self.tally.living = dict(await self.store.living())
+            except StoreError as error:
+                _log.error("the jobs' store does not answer: %s", error)
+            await asyncio.sleep(TEND_SECONDS)
 
     async def turn(self) -> None:
         """Look at what is due now, once, and return when that is done. For tests and tools; ``start`` does it alone."""
@@ -206,6 +242,8 @@ class Jobs:
             except StoreError as error:
                 _log.error("the jobs' store does not answer: %s", error)
                 due = self._now() + _STORE_PAUSE
+            if self.crew is not None:  # the others' tasks come unheard
+                due = min(due, self._now() + _UNHEARD)
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if due == inf else max(0.0, due - self._now())):
                     await self._wake.wait()
@@ -213,6 +251,8 @@ class Jobs:
     async def _begin(self) -> float:
         """Begin the looks that are due and that there is room for. Returns when there will be more (inf: not known)."""
         room = self._concurrency - len(self._steps)
+        if self.crew is not None and ((due := await self.store.next_due()) is None or due > self._now()):
+            return inf if due is None else due  # a claim writes, and whoever writes keeps the others waiting
         if room > 0:
             for job in await self.store.claim(self._now(), room, self._name, LEASE):
                 self.tally.looked(self._now() - (job.next_poll or self._now()))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from math import inf
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
 from gateway.keys.amounts import UNITS, Amounts, Total
@@ -80,6 +81,7 @@ class _Account:
 
     def __init__(self) -> None:
         self.rhythm: tuple[str | None, float] | None = None  # None: not loaded yet
+        self.read = 0.0  # when, on the monotonic clock
         self.since = 0.0
         self.spent = Total()
         self.reserved = Total()
@@ -122,7 +124,10 @@ class Reservation:
 
 
 class Limits:
-    """All budgets and paces of one process. Between two looks at ``now`` (epoch seconds) nothing is awaited."""
+    """All budgets and paces of one process. Between two looks at ``now`` (epoch seconds) nothing is awaited.
+
+    ``fresh``: after so many seconds the store is asked again what was spent, since other processes spend too.
+    """
 
     def __init__(
         self,
@@ -131,7 +136,9 @@ class Limits:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         keep: int = 10_000,
+        fresh: float = inf,
     ) -> None:
+        self._fresh = fresh
         self._spending = spending
         self._store: Spending | None = None  # once it is needed
         self.now = now
@@ -203,22 +210,26 @@ class Limits:
     async def _load(self, budget: Budget) -> _Account:
         """The account, counting from the begin of the budget's period or of an earlier one of the same rhythm."""
         rhythm = (budget.duration, budget.anchor)
-        if (known := self._accounts.get(budget.who)) is not None and known.rhythm == rhythm:
+        if (known := self._accounts.get(budget.who)) is not None and self._known(known, rhythm):
             return known
         async with self._loading:
             account = self._accounts.get(budget.who) or _Account()
-            if account.rhythm == rhythm:
+            if self._known(account, rhythm):
                 return account
+            read = self._monotonic()
             since, _ = period(*rhythm, self.now())
             written = account.written.copy()
             spent = await (await self._spending()).spent(budget.who, since)
             # What is being written now may be counted twice for once, never left out.
             spent.merge(account.settled)
             spent.merge(written, -1)
-            account.spent, account.since, account.rhythm = spent, since, rhythm
+            account.spent, account.since, account.rhythm, account.read = spent, since, rhythm, read
             self._make_room()
             self._accounts[budget.who] = account
             return account
+
+    def _known(self, account: _Account, rhythm: tuple[str | None, float]) -> bool:
+        return account.rhythm == rhythm and (self._fresh == inf or self._monotonic() - account.read < self._fresh)
 
     def _make_room(self) -> None:
         """Forget whoever was idle longest: the store knows what he has spent."""

@@ -105,6 +105,15 @@ class Book:
             change = _open
         await self.settle(job.id, change)
 
+    async def learn(self, job: str) -> None:
+        """Read what another process has written of a job's cost, for the call that waited for it."""
+        record = self._live.get(job)
+        if record is not None and self.store is not None and job in record.charges:
+            try:
+                record.charges[job] = await self.store.settle(job, lambda cost: cost)
+            except StoreError as error:
+                _log.error("what %s has cost cannot be read: %s", job, error)
+
     def heard(self, job: str, usage: Usage) -> None:
         """What a provider counted, for the call that waits for it."""
         record = self._live.get(job)

@@ -41,6 +41,7 @@ class Health:
     """``check`` for ``/health``; between ``start`` and ``close`` also in the background, where the config says so.
 
     Nobody is asked twice within ``FRESH_SECONDS``, however many want to know. ``now`` is a steady clock, in seconds.
+    ``watches``: the background is this process's to look after.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Health:
         *,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        watches: bool = True,
     ) -> None:
         self._deployments = deployments
-        self._interval = settings.health_check_interval if settings.background_health_checks else None
+        self._interval = settings.health_check_interval if watches and settings.background_health_checks else None
         self._places = asyncio.Semaphore(settings.health_check_concurrency)
         self._now = now
         self._sleep = sleep

@@ -93,7 +93,7 @@ class SpeechService:
         request = await self._guards.screen(model, request, caller)
         if caller.retry and (joined := await self._tasks.joined(caller, _shown(request))) is not None:
             return await self._from_tasks(joined, request)
-        async with await self._tasks.admit(caller, model, [request]) as admitted:
+        async with await self._tasks.admit(caller, model, [request]) as admitted, self._tasks.handing.alone(caller):
             # Budgets may have been waited for: another try of this call may have been handed over meanwhile.
             if caller.retry and (joined := await self._tasks.joined(caller, _shown(request))) is not None:
                 admitted.release()

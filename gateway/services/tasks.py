@@ -7,9 +7,8 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from gateway.blobs.store import Blob, BlobStore
@@ -27,6 +26,7 @@ from gateway.services.admission import Admission, Admitted
 from gateway.services.asking import Asker, Kind, Turn
 from gateway.services.caller import Caller
 from gateway.services.deployments import Deployment
+from gateway.services.handing import Handing
 from gateway.services.options import fit, tasks_of
 from gateway.services.served import Served
 from gateway.services.webhooks import Webhooks
@@ -94,15 +94,16 @@ class TaskService:
         self._watched: set[asyncio.Task[None]] = set()
         self._settings = config.general
         self._drop_params = config.litellm.drop_params
-        self._handing: dict[str, set[asyncio.Future[Any]]] = {}
-        self._sweeping = asyncio.create_task(self._sweep_always())
+        self.handing = Handing(kept.jobs.crew)
+        sweeps = kept.jobs.crew is None or kept.jobs.crew.leads
+        self._sweeping = asyncio.create_task(self._sweep_always()) if sweeps else None
 
     async def close(self) -> None:
         """Stop looking for what has expired, and for what fails; wait for submissions under way."""
-        watching = [self._sweeping, *self._watched]
+        watching = [task for task in (self._sweeping, *self._watched) if task is not None]
         for task in watching:
             task.cancel()
-        await asyncio.wait([*watching, *(task for each in self._handing.values() for task in each)])
+        await asyncio.gather(*watching, *self.handing.under_way(), return_exceptions=True)
 
     async def submit(
         self, model: str, kind: Kind, requests: Sequence[TaskRequest], shown: Mapping[str, Any], caller: Caller
@@ -146,12 +147,12 @@ class TaskService:
         ``about``: what is shown again, and who asks.
         """
         shown, caller = about
-        async with await self.admit(caller, model, requests) as admitted:
+        async with await self.admit(caller, model, requests) as admitted, self.handing.alone(caller):
             # Budgets may have been waited for: another try of this call may have been handed over meanwhile.
             if (joined := await self.joined(caller, shown)) is not None:
                 admitted.release()
                 return joined
-            with self._all_attempts(caller):
+            with self.handing.all_attempts(caller.fingerprint):
                 submission = await submit()
         if admitted.counts:  # it is paid when it is taken, and corrected when it has ended
             for job in submission.jobs:
@@ -196,18 +197,15 @@ class TaskService:
         """
         if not caller.retry or caller.dry_run:
             return None
-        fingerprint, waited = caller.fingerprint, False
+        fingerprint = caller.fingerprint
         while True:
-            found = await self.store.same(fingerprint, time.time() - caller.join)
-            something = bool(found) and not all(map(nothing, found))
             # One that is being handed over may be refused yet, and be handed to the next deployment.
-            handing = self._handing.get(fingerprint)
-            if something and (waited or not handing):
+            await self.handing.over(fingerprint)
+            found = await self.store.same(fingerprint, time.time() - caller.join)
+            if found and not all(map(nothing, found)):
                 break
-            if not handing:
+            if not self.handing.busy(fingerprint):
                 return None
-            waited = True
-            await asyncio.wait(handing)
         if {**found[0].request, TEMPO: None} != {**shown, TEMPO: None}:
             raise InvalidRequest(
                 "This Idempotency-Key was used for another call. Give each call a key of its own.",
@@ -226,34 +224,8 @@ class TaskService:
 
         Goes on to its end when the caller is cancelled, or rows could be left that nobody hands over.
         """
-        fingerprint = about[1].fingerprint
         task = asyncio.create_task(self._submit_to(turn, kind, requests, about))
-        self._handing.setdefault(fingerprint, set()).add(task)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            # At once where it has ended: before the next deployment is asked, or a retry could come between.
-            if task.done():
-                self._handed(fingerprint, task)
-            else:
-                task.add_done_callback(partial(self._handed, fingerprint))
-
-    @contextlib.contextmanager
-    def _all_attempts(self, caller: Caller) -> Iterator[None]:
-        """A retry of the call waits for all of its attempts: it must not come into a pause between two."""
-        fingerprint, over = caller.fingerprint, asyncio.get_running_loop().create_future()
-        self._handing.setdefault(fingerprint, set()).add(over)
-        try:
-            yield
-        finally:
-            self._handed(fingerprint, over)
-            over.set_result(None)
-
-    def _handed(self, fingerprint: str, task: asyncio.Future[Any]) -> None:
-        tasks = self._handing[fingerprint]
-        tasks.discard(task)
-        if not tasks:
-            del self._handing[fingerprint]
+        return await self.handing.wait_for(about[1].fingerprint, task)
 
     async def _submit_to(
         self, turn: Turn, kind: Kind, requests: Sequence[TaskRequest], about: tuple[Mapping[str, Any], Caller]
@@ -306,7 +278,7 @@ class TaskService:
         provider = self._jobs.provider_of(jobs[0])
         patience = provider.patience if isinstance(provider, Patient) else None
         seconds = self._settings.task_timeout if patience is None else patience
-        waits = [asyncio.create_task(self._jobs.wait(job.id, seconds)) for job in jobs]
+        waits = [asyncio.create_task(self._ended(job.id, seconds)) for job in jobs]
         try:
             async with asyncio.timeout(seconds):
                 for wait in asyncio.as_completed(waits):
@@ -369,8 +341,15 @@ class TaskService:
         What it cost is known now.
         """
         with contextlib.suppress(UnknownJob, StoreError, TimeoutError):
-            failed = (await self._jobs.wait(job_id, WATCH_SECONDS)).state is State.FAILED
+            failed = (await self._ended(job_id, WATCH_SECONDS)).state is State.FAILED
             await admitted.correct(part, used=not failed, cost=record.charges.get(job_id))
+
+    async def _ended(self, job_id: str, seconds: float) -> Job:
+        """As ``Jobs.wait``; what it cost is known then, whoever has looked at it."""
+        job = await self._jobs.wait(job_id, seconds)
+        if self._jobs.crew is not None:
+            await self._book.learn(job_id)
+        return job
 
     async def _cancel_all(self, jobs: Sequence[Job]) -> None:
         rows = [await self.store.get(job.id) for job in jobs]

@@ -23,7 +23,8 @@ from pathlib import Path
 from gateway.config import GeneralSettings
 from gateway.jobs.errors import StoreError, UnknownJob
 from gateway.jobs.job import Job, State
-from gateway.jobs.worker import Jobs
+from gateway.jobs.worker import TEND_SECONDS, Jobs
+from gateway.workers.crew import Crew
 from providers.base.egress import Egress
 from providers.base.errors import ProviderError
 from providers.base.exchange import Deadlines, Exchange
@@ -63,8 +64,15 @@ class Outbox:
             for name in names:
                 (self._folder / name).unlink(missing_ok=True)
 
+    def rename(self, names: Iterable[str], mark: str) -> None:
+        """Take off what ``mark`` adds to them. Blocks."""
+        if self._folder is not None:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    (self._folder / f"{name}{mark}").rename(self._folder / name)
+
     def names(self) -> Sequence[str]:
-        """What an earlier run left. Blocks."""
+        """What is there, marks and all. Blocks."""
         if self._folder is None or not self._folder.is_dir():
             return ()
         return sorted(each.name for each in self._folder.iterdir())
@@ -73,7 +81,8 @@ class Outbox:
 class Webhooks:
     """Follows videos to their end and posts ``video.completed`` or ``video.failed``; without an address, nothing.
 
-    What was cancelled is told to nobody: its caller did that.
+    What was cancelled is told to nobody: its caller did that. Of several processes one follows: what the others expect
+    bears their marks until it runs, or they are gone.
     """
 
     def __init__(self, settings: GeneralSettings, wire: Wire, jobs: Jobs, outbox: Outbox) -> None:
@@ -85,42 +94,68 @@ class Webhooks:
         self._jobs = jobs
         self._outbox = outbox
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._following: set[asyncio.Task[None]] = set()
+        self._following: dict[str, asyncio.Task[None]] = {}
+        self._crew = jobs.crew
+        self._mark = "" if jobs.crew is None else f".{jobs.crew.name}"
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what an earlier run left."""
-        if self._url is not None:
+        if self._url is None:
+            return
+        if self._crew is None:
             for name in await asyncio.to_thread(self._outbox.names):
                 self._follow(name)
+        elif self._crew.leads:
+            self._looking = asyncio.create_task(self._look(self._crew))
 
     async def close(self) -> None:
         """Stop; what is not delivered is left for the next start."""
-        for task in self._following:
+        tasks = [*self._following.values(), *([] if self._looking is None else [self._looking])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._following, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def expect(self, jobs: Sequence[Job]) -> None:
         """Write down, before they are sent, the videos whose end is to be told."""
         if videos := self._videos(jobs):
-            await asyncio.to_thread(self._outbox.add, videos)
+            await asyncio.to_thread(self._outbox.add, [f"{name}{self._mark}" for name in videos])
 
     async def began(self, jobs: Sequence[Job]) -> None:
         """They run: tell of their end."""
-        for name in self._videos(jobs):
-            self._follow(name)
+        videos = self._videos(jobs)
+        if self._crew is None:
+            for name in videos:
+                self._follow(name)
+        elif videos:
+            await asyncio.to_thread(self._outbox.rename, videos, self._mark)
 
     async def forget(self, jobs: Sequence[Job]) -> None:
         """They were not taken, which their caller is told himself."""
         if videos := self._videos(jobs):
-            await asyncio.to_thread(self._outbox.remove, videos)
+            await asyncio.to_thread(self._outbox.remove, [f"{name}{self._mark}" for name in videos])
 
     def _videos(self, jobs: Sequence[Job]) -> list[str]:
         return [] if self._url is None else [job.id for job in jobs if job.kind == "video"]
 
     def _follow(self, name: str) -> None:
-        task = asyncio.create_task(self._to_the_end(name))
-        self._following.add(task)
-        task.add_done_callback(self._following.discard)
+        task = self._following[name] = asyncio.create_task(self._to_the_end(name))
+        task.add_done_callback(lambda _: self._following.pop(name))
+
+    async def _look(self, crew: Crew) -> None:
+        """Follow what any process has begun, and what those that are gone have expected."""
+        while True:
+            try:
+                for found in await asyncio.to_thread(self._outbox.names):
+                    name, mark, owner = found.partition(".")
+                    if mark and crew.alive(owner):
+                        continue
+                    await asyncio.to_thread(self._outbox.rename, [name], f"{mark}{owner}")
+                    if name not in self._following:
+                        self._follow(name)
+            except OSError as error:
+                _log.error("what is still to be told cannot be read: %s", error)
+            await asyncio.sleep(TEND_SECONDS)
 
     async def _to_the_end(self, name: str) -> None:
         try:

@@ -172,6 +172,11 @@ class JobStoreContract:
         await brought(store, make("sent", created=1.0), State.SUBMITTING)
         await brought(store, make("kept", created=2.0), *RUN, State.STORING)
         assert [job.id for job in await store.unfinished()] == ["sent", "kept", "run", "new"]
+        assert [(job.id, by) for job, by in await store.handing()] == [("sent", ""), ("new", "")]
+        living = {State.CREATED: 1, State.SUBMITTING: 1, State.RUNNING: 1, State.STORING: 1}
+        assert await store.living() == living
+        states = await store.states(["run", "failed", "gone"])
+        assert states == {"run": State.RUNNING, "failed": State.FAILED}
 
     async def test_what_has_expired_is_removed_and_its_history_kept(self, store: JobStore) -> None:
         for name, expires in (("b", 20.0), ("a", 10.0), ("c", 30.0), ("d", None)):

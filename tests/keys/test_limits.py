@@ -249,3 +249,16 @@ async def test_what_is_given_back_late_belongs_to_its_own_period(limits: Limits,
     await reservation.take_back(Amounts(images=1))
     with pytest.raises(OverQuota):
         await limits.reserve([budget(images=1)], Amounts(images=1))
+
+
+async def test_of_several_processes_each_soon_knows_what_the_others_spent(store: MemoryKeyStore, clock: Clock) -> None:
+    steady = Clock()
+    one, other = (limits_of(store, clock, monotonic=steady, fresh=0.5) for _ in range(2))
+    await (await one.reserve([budget(usd=1.0)], Amounts(usd=0.6))).settle()
+    kept = await other.reserve([budget(usd=1.0)], Amounts(usd=0.3))
+    await (await one.reserve([budget(usd=1.0)], Amounts(usd=0.3))).settle()  # what is only reserved is not seen
+    steady.now += 0.5
+    with pytest.raises(OverQuota):
+        await other.reserve([budget(usd=1.0)], Amounts(usd=0.05))
+    await kept.settle()
+    assert (await store.spent("k", 0)).usd == pytest.approx(1.2)
