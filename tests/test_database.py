@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,9 @@ async def test_a_fault_on_the_thread_is_told_and_the_next_are_served(
 
     with pytest.raises(StoreError, match="a fault of the gateway's own"):
         await database.do(broken, writes=True)
+    for thread in threading.enumerate():
+        if thread.name == "numbers":
+            await asyncio.to_thread(thread.join)  # so that its end is told during this test
     assert "a fault on the database's thread" in caplog.text
     assert await database.do(lambda: 7) == 7
     await database.close()
