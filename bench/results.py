@@ -261,14 +261,12 @@ def _slow(samples: _Samples) -> str:
 
 def _kokoro(found: dict[str, Any]) -> str:
     """As ``python -m bench.kokoro --json`` left it."""
-    plain = {key: value for key, value in found.items() if isinstance(value, str | int | float)}
-    tables = {
-        key: value for key, value in found.items() if isinstance(value, list) and value and isinstance(value[0], dict)
-    }
-    text = (
-        "## Kokoro\n\nWritten by `make bench-kokoro`.\n\n" + "".join(f"- {k}: {v}\n" for k, v in plain.items()) + "\n"
+    head = (
+        "## Kokoro\n\nWritten by `make bench-kokoro`: full-size random weights, the package's `KPipeline` turn by turn with "
+        "the gateway.\n\n"
     )
-    for key, rows in tables.items():
-        head = list(rows[0])
-        text += f"### {key}\n\n" + _table(head, [[str(row.get(column, "")) for column in head] for row in rows]) + "\n"
-    return text
+    rows = [
+        [name, f"{each['value']:.3g} {each['unit']}", f"{each['spread'][0]:.3g} – {each['spread'][1]:.3g}"]
+        for name, each in found.items()
+    ]
+    return head + _table(["", "median", "least – most"], rows)
