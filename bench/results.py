@@ -262,8 +262,8 @@ def _slow(samples: _Samples) -> str:
 def _kokoro(found: dict[str, Any]) -> str:
     """As ``python -m bench.kokoro --json`` left it."""
     head = (
-        "## Kokoro\n\nWritten by `make bench-kokoro`: full-size random weights, the package's `KPipeline` turn by turn with "
-        "the gateway.\n\n"
+        "## Kokoro\n\nWritten by `make bench-kokoro`: full-size random weights, the package's `KPipeline` turn by turn "
+        "with the gateway.\n\n"
     )
     rows = [
         [name, f"{each['value']:.3g} {each['unit']}", f"{each['spread'][0]:.3g} – {each['spread'][1]:.3g}"]
