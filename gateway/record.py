@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.ids import token
 from providers.base.contract import Usage
@@ -128,7 +128,7 @@ class Record:
     usage: Usage | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     sent: int = 0
-    writing: list[asyncio.Future[None]] = field(default_factory=list)
+    writing: list[asyncio.Future[Any]] = field(default_factory=list)
 
     def served_by(self, group: str, deployment: str, provider: str) -> None:
         """Note who answers."""

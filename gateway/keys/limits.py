@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from math import inf
+from typing import Any
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
 from gateway.keys.amounts import UNITS, Amounts, Total
@@ -100,7 +101,7 @@ class Reservation:
         self._open = True
         self._booked = 0.0
 
-    def settle(self, actual: Amounts | None = None) -> asyncio.Future[None]:
+    def settle(self, actual: Amounts | None = None) -> asyncio.Future[Any]:
         """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when that ends."""
         if not self._open:
             over = asyncio.get_running_loop().create_future()
@@ -118,7 +119,7 @@ class Reservation:
                 account.reserved.add(self.expected, -1)
                 account.holds -= 1
 
-    def take_back(self, booked: Amounts) -> asyncio.Future[None]:
+    def take_back(self, booked: Amounts) -> asyncio.Future[Any]:
         """Some of what was settled was not used after all."""
         return self._limits.book(self._accounts, booked, self._booked, -1)
 
@@ -186,7 +187,7 @@ class Limits:
 
     def book(
         self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[Any]:
         """Write down what was spent (``sign`` -1: what was not, after all) at a moment: it counts from now on, and is
         durable when what is returned ends."""
         for _, account in accounts:
@@ -194,12 +195,11 @@ class Limits:
                 account.spent.add(amounts, sign)
             account.settled.add(amounts, sign)
             account.holds += 1
-        writing: Awaitable[None]
-        if self._store is not None and len(accounts) == 1:
-            writing = self._store.add(accounts[0][0], at, amounts, sign)
+        if (store := self._store) is None:
+            writing: list[Awaitable[None]] = [self._write([who for who, _ in accounts], amounts, at, sign)]
         else:
-            writing = self._write([who for who, _ in accounts], amounts, at, sign)
-        written = asyncio.ensure_future(writing)
+            writing = [store.add(who, at, amounts, sign) for who, _ in accounts]
+        written = asyncio.ensure_future(writing[0]) if len(writing) == 1 else asyncio.gather(*writing)
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
         return written
 
@@ -240,7 +240,7 @@ class Limits:
 
 
 def _booked(
-    accounts: Sequence[tuple[str, _Account]], amounts: Amounts, sign: int, written: asyncio.Future[None]
+    accounts: Sequence[tuple[str, _Account]], amounts: Amounts, sign: int, written: asyncio.Future[Any]
 ) -> None:
     done = not written.cancelled() and written.exception() is None
     for _, account in accounts:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from engines.media import ByteStream
 from gateway.config import LitellmSettings
@@ -189,7 +189,7 @@ class Admitted:
                     await asyncio.shield(self._reservation.take_back(Amounts(**back)))
 
     def carry(
-        self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[None]]
+        self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[Any]]
     ) -> ByteStream:
         """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that.
 
@@ -213,7 +213,7 @@ class _Metered:
         chunks: ByteStream,
         amounts: Callable[[], Amounts],
         reservation: Reservation,
-        writing: list[asyncio.Future[None]],
+        writing: list[asyncio.Future[Any]],
     ) -> None:
         self._chunks = chunks
         self._amounts = amounts
@@ -254,7 +254,7 @@ def _logged() -> Iterator[None]:
         _log.error(_UNBOOKED, error)
 
 
-def _unbooked(written: asyncio.Future[None]) -> None:
+def _unbooked(written: asyncio.Future[Any]) -> None:
     if not written.cancelled() and (error := written.exception()) is not None:
         _log.error(_UNBOOKED, error)
 
