@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.api.auth import KeyCheck
 from gateway.api.catalog import CatalogRoutes, RequireKey
 from gateway.api.errors import error_body, error_headers
-from gateway.api.fastlane import Fastlane, FastRoute
+from gateway.api.fastlane import UNKEPT, Fastlane, FastRoute
 from gateway.api.health import lay_health
 from gateway.api.images import ImageRoutes
 from gateway.api.keys import KeyRoutes
@@ -201,7 +201,7 @@ def _shape_errors(app: FastAPI) -> None:
 
     async def unkept(request: Request, error: Exception) -> Response:
         _log.error("%s %s: %s", request.method, request.url.path, error)
-        return _response(request, Overloaded("What this needs cannot be read or written now; the log says why."))
+        return _response(request, Overloaded(UNKEPT))
 
     async def crash(request: Request, _error: Exception) -> Response:
         # Starlette raises it again afterwards, and the fast lane logs it.

@@ -32,6 +32,8 @@ Enter = Callable[[Who], Callable[[], None]]
 Keep = Callable[[Record], Awaitable[None]]
 """Writes a call down as it stands; raises ``StoreError``."""
 
+UNKEPT = "What this needs cannot be read or written now; the log says why."
+
 _log = logging.getLogger(__name__)
 
 
@@ -147,6 +149,9 @@ class Fastlane:
         leave = self._enter(call.record.who)
         try:
             await route.endpoint(call)
+        except StoreError as error:
+            _log.error("request %s: %s", call.record.id, error)
+            raise Overloaded(UNKEPT) from error
         finally:
             leave()
 

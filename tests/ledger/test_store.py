@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -153,6 +154,26 @@ async def test_the_last_byte_waits_for_the_row() -> None:
     assert [message.get("body") for message in sent] == [None, b"first", b"last"]
     assert [row.status for row in await store.select(Filter(), 10)] == [200]
     await book.close()
+
+
+async def test_a_call_that_needs_what_cannot_be_written_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Message] = []
+
+    async def endpoint(_call: Call) -> None:
+        raise StoreError("nothing was written: the disk is full")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    route = FastRoute("POST", "/v1/images/generations", endpoint, {}, Access.OPEN)
+    book = Book(None)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
+    scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
+    await lane(scope, asyncio.Event().wait, send)
+    assert sent[0]["status"] == 503
+    assert json.loads(sent[1]["body"])["error"]["code"] == "overloaded"
+    assert "the disk is full" in caplog.text
+    assert b"disk" not in sent[1]["body"]
 
 
 async def test_an_answer_is_not_kept_back_by_a_full_disk(caplog: pytest.LogCaptureFixture) -> None:
