@@ -8,6 +8,7 @@ import gc
 import logging
 import socket
 import sys
+import threading
 from types import FrameType
 
 import uvicorn
@@ -48,10 +49,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets if self._crew is None else [])
         if not self.started:
             return
-        # What is there now stays: looking through it again and again would cost each call a little.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        if threading.current_thread() is threading.main_thread():  # else the process is somebody else's
+            # What is there now stays: looking through it again and again would cost each call a little.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
         self._slack = Slack()
         if self._crew is not None:
             self._serve_with(self._crew)

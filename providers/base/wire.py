@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakSet
 
 import aiohttp
@@ -34,20 +34,6 @@ from providers.base.waiting import Watch
 REDIRECTS = (301, 302, 303, 307, 308)
 STREAM_CAP = 256 * MIB
 """Bytes of the longest body that is passed through."""
-
-
-class _Lost(aiohttp.ClientError):
-    """A connection that broke, in a form that aiohttp does not try again."""
-
-
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """aiohttp sends GET, PUT and DELETE a second time when a kept connection breaks. What is sent is ours to decide."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Lost from error
 
 
 class _Request(aiohttp.ClientRequest):
@@ -129,7 +115,8 @@ class Wire:
             fetch.egress.check_url(url)
             for _ in range(fetch.hops + 1):
                 headers = {"Accept-Encoding": "identity", **(fetch.headers if place(url) == place(fetch.url) else {})}
-                answer = await self._open(flight, fetch.egress, "GET", url, cap=fetch.cap, headers=headers)
+                exchange = Exchange(fetch.vendor, "GET", url, headers, egress=fetch.egress)
+                answer = await self._small(flight, exchange, headers, None, fetch.cap)
                 if answer.status not in REDIRECTS or "location" not in answer.headers:
                     return await _downloaded(answer, fetch)
                 await answer.aclose()
@@ -171,9 +158,7 @@ class Wire:
         if not exchange.form and (body is None or len(body) <= MIB // 4):
             return await self._small(flight, exchange, headers, body, cap)
         data = _form(exchange) if exchange.form else io.BytesIO(body or b"")  # handed out in pieces
-        return await self._open(
-            flight, exchange.egress, exchange.method, exchange.url, headers=headers, cap=cap, data=data
-        )
+        return await self._large(flight, exchange, headers, data, cap)
 
     async def _small(
         self, flight: Flight, exchange: Exchange, headers: Mapping[str, str], body: bytes | None, cap: int
@@ -187,20 +172,28 @@ class Wire:
             raise flight.error(fault) from None
         return self._answer(Answer(response, response.protocol, flight, cap))
 
-    async def _open(
-        self, flight: Flight, egress: Egress | None, method: str, url: str, cap: int, **more: Any
+    async def _large(
+        self,
+        flight: Flight,
+        exchange: Exchange,
+        headers: Mapping[str, str],
+        data: aiohttp.FormData | io.BytesIO,
+        cap: int,
     ) -> Answer:
+        """A form, or a long body: by aiohttp's session, which writes it in pieces. POSTs alone: those it sends once."""
+        assert exchange.method == "POST"
         try:
-            session = self._opened(egress).session
-            address = _address_of(url)
+            session = self._opened(exchange.egress).session
+            address = _address_of(exchange.url)
             _FLIGHT.set(flight)
             with flight.clock():
                 response = await session.request(
-                    method,
+                    exchange.method,
                     address,
+                    headers=headers,
+                    data=data,
                     timeout=connecting(flight.deadlines.connect),
                     allow_redirects=False,
-                    **more,
                 )
         except FAULTS as fault:
             # Without its cause: that one's text has addresses and headers in it.
@@ -229,7 +222,6 @@ class Wire:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "media-gateway"},
                 trust_env=False,
-                middlewares=(_once,),
                 request_class=_Request,
                 read_bufsize=UNREAD,
             )

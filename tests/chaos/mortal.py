@@ -118,7 +118,9 @@ def mortal(fate: Fate) -> None:
 
     database._open = opens
     around(wire.Wire, "call", fate, lambda _, exchange: exchange_of(exchange.method, exchange.url))
-    around(wire.Wire, "_open", fate, lambda _, flight, egress, method, url: f"{exchange_of(method, url)} head")
+    around(
+        wire.Wire, "_large", fate, lambda _, flight, exchange, *__: f"{exchange_of(exchange.method, exchange.url)} head"
+    )
     around(sending.Sender, "send", fate, lambda _, method, url, *__: f"{exchange_of(method, str(url))} head")
     written = sending.write
 
