@@ -90,7 +90,6 @@ class Fastlane:
         call = Call(scope, receive, send, Record("", scope["path"]))
         call.record.id = request_id(call.headers.get(b"x-request-id"))
         call.send = self._dressed(call, send)
-        scope.setdefault("state", {})["call"] = call
         self._active += 1
         self._idle.clear()
         try:
@@ -120,6 +119,7 @@ class Fastlane:
             self._active -= 1
             if not self._active:
                 self._idle.set()
+            call.send = send  # the dressed one holds the call: nothing shall wait for the collector
             self._tell(_ended(call, call.scope["path"] in self._routes))
 
     def _tell(self, ended: Ended) -> None:
@@ -131,7 +131,7 @@ class Fastlane:
         if methods is None:
             if self.draining and call.scope["method"] == "POST":
                 raise _shutting_down()
-            await self._app(call.scope, call.receive, call.send)
+            await self._framework(call)
             return
         route = methods.get(call.scope["method"])
         if route is None:
@@ -139,7 +139,7 @@ class Fastlane:
             others = tuple(each for fast in methods.values() for each in fast.also)
             if method not in others:
                 raise MethodNotAllowed(f"Not allowed to {method} on {path}.", (*methods, *others))
-            await self._app(call.scope, call.receive, call.send)
+            await self._framework(call)
             return
         call.record.media = True
         if route.access is Access.KEY:
@@ -154,6 +154,15 @@ class Fastlane:
             raise Overloaded(UNKEPT) from error
         finally:
             leave()
+
+    async def _framework(self, call: Call) -> None:
+        """What is not hot is FastAPI's; its handlers find the call in the scope."""
+        state = call.scope.setdefault("state", {})
+        state["call"] = call
+        try:
+            await self._app(call.scope, call.receive, call.send)
+        finally:
+            del state["call"]
 
     async def _refuse(self, call: Call, error: GatewayError | ProviderError) -> None:
         call.record.code = error.code

@@ -58,7 +58,8 @@ class Call:
 
     def __post_init__(self) -> None:
         self.headers = dict(reversed(self.scope["headers"]))
-        self.connection = self.scope.get("extensions", {}).get(CONNECTION)
+        # Taken out: the server's own part of a request holds its scope, and would live until the collector looks.
+        self.connection = self.scope.get("extensions", {}).pop(CONNECTION, None)
 
 
 Endpoint = Callable[[Call], Awaitable[None]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import resource
@@ -18,9 +19,11 @@ import httpx
 import pytest
 
 from gateway import slack
-from gateway.api.protocol import UNSENT
+from gateway.api.http import Call
+from gateway.api.protocol import UNSENT, Cycle
 from gateway.blobs.files import FileBlobs
 from gateway.blobs.memory import MemoryBlobs, Once
+from gateway.record import Record
 from gateway.server import allow_files
 from gateway.services import images
 from providers.base.connector import PIECE
@@ -189,3 +192,30 @@ def test_files_for_every_connection(files: Callable[[int], None], caplog: pytest
         allow_files(hard)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
         assert f"only {hard} files" in caplog.text
+
+
+async def test_a_call_that_has_ended_does_not_wait_for_the_collector() -> None:
+    """Cycles would: a server collects seldom, and memory that is not used again at once is slow."""
+    calls = [
+        ("POST", "/v1/audio/speech", spoken("a little"), 200),
+        ("POST", "/v1/audio/speech", {"model": "voice"}, 400),
+        ("POST", "/v1/images/generations", {"model": "painter", "prompt": "a cat"}, 200),
+        ("GET", "/v1/models", None, 200),
+        ("GET", "/v1/models/none", None, 404),
+    ]
+    async with gateway() as (running, client):
+        for method, path, body, status in calls:
+            assert (await client.request(method, path, json=body)).status_code == status
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(5):
+                    await client.request(method, path, json=body)
+                settled = Event()
+                running.loop.call_soon_threadsafe(settled.set)
+                assert await asyncio.to_thread(settled.wait, 10)
+                left = [type(each) for each in gc.get_objects() if isinstance(each, Call | Cycle | Record)]
+            finally:
+                gc.enable()
+            # The connection keeps its last one until the next.
+            assert all(left.count(each) <= 1 for each in (Call, Cycle, Record)), (method, path, left)
