@@ -214,7 +214,7 @@ async def test_a_call_that_has_ended_does_not_wait_for_the_collector() -> None:
                 settled = Event()
                 running.loop.call_soon_threadsafe(settled.set)
                 assert await asyncio.to_thread(settled.wait, 10)
-                left = [type(each) for each in gc.get_objects() if isinstance(each, Call | Cycle | Record)]
+                left = [type(each) for each in gc.get_objects() if type(each) in (Call, Cycle, Record)]
             finally:
                 gc.enable()
             # The connection keeps its last one until the next.
