@@ -18,6 +18,7 @@ from gateway.keys.periods import period, told
 from gateway.keys.store import Spending
 
 _WINDOW = 60.0
+_SLOT = 0.1  # calls that begin within so many seconds are remembered as one, until the last of them is a minute old
 _SLACK = 1e-9  # sums of prices are not exact
 
 _WORDS = {
@@ -43,29 +44,44 @@ class Budget:
     anchor: float = 0.0
 
 
+@dataclass(slots=True)
+class _Slot:
+    """Calls that have begun one soon after the other."""
+
+    first: float
+    last: float
+    calls: int = 1
+
+
 class Pace:
     """The calls of one key within the last minute, and those under way. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._begun: deque[float] = deque()
+        self._begun: deque[_Slot] = deque()  # at most 600, however many calls there are
+        self._count = 0
         self._under_way = 0
 
     def enter(self, rpm: int | None, parallel: int | None, now: float) -> None:
         """A call begins. Raises ``OverRate`` where it is one too many; such a call does not count."""
-        while self._begun and self._begun[0] <= now - _WINDOW:
-            self._begun.popleft()
+        begun = self._begun
+        while begun and begun[0].last <= now - _WINDOW:
+            self._count -= begun.popleft().calls
         if parallel is not None and self._under_way >= parallel:
             raise OverRate(
                 f"This key has {self._under_way} calls under way and may have {parallel} (max_parallel_requests). "
                 "Wait for one of them to end.",
                 retry_after=1,
             )
-        if rpm is not None and len(self._begun) >= rpm:
-            # When so many have left the window that there is room for one.
-            left = self._begun[len(self._begun) - rpm] + _WINDOW - now if rpm else _WINDOW
-            raise OverRate(f"This key may make {rpm} calls a minute (rpm_limit).", retry_after=left)
         if rpm is not None:
-            self._begun.append(now)
+            if self._count >= rpm:
+                left = self._room(rpm) + _WINDOW - now if rpm else _WINDOW
+                raise OverRate(f"This key may make {rpm} calls a minute (rpm_limit).", retry_after=left)
+            self._count += 1
+            if begun and now - begun[-1].first < _SLOT:
+                begun[-1].last = now
+                begun[-1].calls += 1
+            else:
+                begun.append(_Slot(now, now))
         self._under_way += 1
 
     def leave(self) -> None:
@@ -74,7 +90,15 @@ class Pace:
 
     def idle(self, now: float) -> bool:
         """Whether there is nothing to remember."""
-        return not self._under_way and (not self._begun or self._begun[-1] <= now - _WINDOW)
+        return not self._under_way and (not self._begun or self._begun[-1].last <= now - _WINDOW)
+
+    def _room(self, rpm: int) -> float:
+        """When the call began that has to leave the window before there is room for one."""
+        over = self._count - rpm
+        for slot in self._begun:
+            if (over := over - slot.calls) < 0:
+                return slot.last
+        raise AssertionError("there was room")
 
 
 class _Account:

@@ -79,6 +79,21 @@ def test_the_window_slides() -> None:
         pace.enter(0, None, 1000.0)
 
 
+def test_many_calls_are_remembered_in_little_and_none_too_briefly() -> None:
+    pace, rpm = Pace(), 50_000
+    for call in range(rpm):  # 1,000 a second
+        pace.enter(rpm, None, call / 1000)
+    assert len(pace._begun) <= 600
+    with pytest.raises(OverRate) as caught:
+        pace.enter(rpm, None, 60.0)  # the first has left, but not those that it is remembered with
+    again = 60.0005 + caught.value.retry_after
+    assert 60.0 < again <= 60.1
+    for _ in range(sum(1 for call in range(rpm) if call / 1000 <= again - 60)):
+        pace.enter(rpm, None, again)
+    with pytest.raises(OverRate):
+        pace.enter(rpm, None, again)
+
+
 def test_calls_at_once() -> None:
     pace = Pace()
     pace.enter(None, 2, 0.0)
