@@ -26,7 +26,6 @@ class CallLine:
         if not _access.isEnabledFor(level):
             return
         record = ended.record
-        _ = ended.cost, ended.used  # known from here on: the fields are made on the log's thread, if at all
         served = f"{record.provider}/{record.group}" if record.provider else ""
         told = {"model": record.model, "served": served, "code": record.code or ""}
         if len(record.attempts) > 1:

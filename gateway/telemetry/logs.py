@@ -29,13 +29,14 @@ from providers.base.errors import ProviderError
 
 LogFormat = Literal["console", "json"]
 
-QUEUE = 10_000
-"""Lines that wait for the reader; further ones are dropped."""
+QUEUE = 8 * 1024 * 1024
+"""Characters that wait for the reader; further lines are dropped."""
 
 GATHER_SECONDS = 0.02
 """How long the thread rests between two looks at what is to be written."""
 
 _TOGETHER = 200  # lines written at once, at most
+_EACH = 64  # what a line needs beside its characters
 
 FLUSH_SECONDS = 2.0
 """How long an ending process waits for the reader."""
@@ -48,7 +49,7 @@ _PLAIN = (OSError, ImportError, sqlite3.Error, StoreError, HookError)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event, complete: nothing in it changes any more. ``fields`` are made where somebody writes them."""
+    """One event. ``fields`` are made where somebody writes them."""
 
     at: float
     level: str
@@ -59,10 +60,10 @@ class Line:
 
 
 class Sink(logging.Handler):
-    """Hands lines to the thread that writes them to ``stream``.
+    """Hands lines to the thread that writes them to ``stream``: as text, since an event holds all that its call did.
 
-    ``words``: the words of errors are written too; they may quote what a caller sent. ``dropped`` counts the lines
-    that did not fit.
+    ``words``: the words of errors are written too; they may quote what a caller sent. ``size``: characters that may
+    wait. ``dropped`` counts the lines that did not fit.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class Sink(logging.Handler):
         self._redact = redact or Redactor()
         self._words = words
         # A handler of a signal may log while a line is being put here: no other queue can bear that.
-        self._lines: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._size = size
+        self._given = self._taken = 0  # characters: the one is counted by whoever logs, the other by the thread
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -93,10 +95,13 @@ class Sink(logging.Handler):
         except (TypeError, ValueError, KeyError):
             text = f"{record.msg} -- its arguments do not fit"
             line = Line(record.created, record.levelname, record.name, text)
-        if self._lines.qsize() < self._size:
-            self._lines.put(line)
-        else:
+        text = self._render(line)
+        size = len(text) + _EACH
+        if self._given - self._taken + size > self._size:
             self.dropped += 1
+            return
+        self._given += size
+        self._lines.put(text)
 
     def close(self) -> None:
         """Let the thread finish; a reader who does not read is not waited for. Twice is harmless."""
@@ -122,25 +127,26 @@ class Sink(logging.Handler):
             # Not after each line: that would make the log longer still.
             if dropped > told and (not more or self._lines.empty() or now - at > 1):
                 text = f"{dropped - told} lines of the log were dropped: nobody read them fast enough"
-                self._out([Line(time.time(), "WARNING", __name__, text)])
+                self._out([self._render(Line(time.time(), "WARNING", __name__, text))])
                 told, at = dropped, now
             if more:
                 time.sleep(GATHER_SECONDS)  # to be woken for each line would cost more than to write it
 
-    def _take(self) -> tuple[list[Line], bool]:
+    def _take(self) -> tuple[list[str], bool]:
         """The next lines, and whether there will be more."""
-        lines: list[Line] = []
+        lines: list[str] = []
         with suppress(queue.Empty):
             while len(lines) < _TOGETHER:
                 line = self._lines.get(block=not lines)
                 if line is None:
                     return lines, False
+                self._taken += len(line) + _EACH
                 lines.append(line)
         return lines, True
 
-    def _out(self, lines: Sequence[Line]) -> None:
+    def _out(self, lines: Sequence[str]) -> None:
         if lines:
-            self._write("".join(f"{self._redact(self._render(line))}\n" for line in lines))
+            self._write("".join(f"{self._redact(line)}\n" for line in lines))
 
 
 def configure_logging(

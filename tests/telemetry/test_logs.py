@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -143,13 +144,14 @@ def test_a_reader_who_does_not_read_holds_nobody_up() -> None:
     ours, theirs = os.pipe()
     lines = 20_000  # far more than a pipe holds
     with os.fdopen(theirs, "w") as stream:
-        sink = Sink(stream, as_text, size=50)
+        sink = Sink(stream, as_text, size=5_000)
         logger = logging.Logger("test")  # noqa: LOG001
         logger.addHandler(sink)
         for number in range(lines):
             logger.info("line %d", number)
         dropped = sink.dropped
         assert dropped > 10_000
+        assert 0 < sink._lines.qsize() <= 5_000 / 64
         sink.close()  # comes back, though nobody has read
         read: list[bytes] = []
         reader = threading.Thread(target=lambda: read.extend(iter(lambda: os.read(ours, 65_536), b"")))
@@ -162,6 +164,29 @@ def test_a_reader_who_does_not_read_holds_nobody_up() -> None:
     told = re.findall(r"WARNING (\d+) lines of the log were dropped: nobody read them fast enough", text)
     assert sum(map(int, told)) == dropped
     assert text.count("line ") + dropped == lines
+
+
+def test_a_line_that_waits_does_not_hold_its_call() -> None:
+    class Call:
+        def fields(self) -> dict[str, str]:
+            return {"said": "once"}
+
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "w") as stream:
+        sink = Sink(stream, as_json)
+        sink.handle(logging.makeLogRecord({"msg": "x" * 200_000}))  # nobody reads: its thread is stuck in this one
+        call = Call()
+        held = weakref.ref(call)
+        sink.handle(logging.makeLogRecord({"msg": "it", "fields": call.fields}))
+        del call
+        assert held() is None
+        reader = threading.Thread(target=lambda: read.extend(iter(lambda: os.read(ours, 65_536), b"")))
+        read: list[bytes] = []
+        reader.start()
+        sink.close()
+    reader.join(10)
+    os.close(ours)
+    assert json.loads(b"".join(read).splitlines()[1])["said"] == "once"
 
 
 LOGGING_SIGNALS = """
