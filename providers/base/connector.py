@@ -22,6 +22,21 @@ class _Handler(ResponseHandler):
         super().connection_made(transport)
         cast("asyncio.Transport", transport).set_protocol(_Reading(self))
 
+    def close(self) -> None:
+        super().close()
+        self._forget()
+
+    def abort(self) -> None:
+        super().abort()
+        self._forget()
+
+    def _forget(self) -> None:
+        """An answer that its caller did not wait for holds this, as this holds it: both, and all that had come of its
+        body, would wait for the collector."""
+        if self._buffer:
+            self._buffer.clear()
+            self.set_exception(aiohttp.ServerDisconnectedError())
+
 
 class _Reading(asyncio.BufferedProtocol):
     """Hands a handler what it reads. By itself uvloop reads 256 kB, however little the handler wants to hold."""

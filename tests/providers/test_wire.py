@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import socket
 import traceback
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from providers.base import errors
 from providers.base.answer import Answer
@@ -431,6 +434,33 @@ async def test_cancelling_before_the_answer_hangs_up_too() -> None:
             await calling
         async with asyncio.timeout(5):
             await upstream.hung_up.wait()
+
+
+@pytest.mark.parametrize("more", [{}, {"json": None, "form": (Part("a", "1"),)}], ids=["small", "a form"])
+async def test_what_came_for_a_caller_who_has_left_does_not_wait_for_the_collector(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    connections: list[weakref.ref[ResponseHandler]] = []
+    received = ResponseHandler.data_received
+    async with Upstream(reply(200, b"x" * 10_000)) as upstream, opened() as wire:
+        calling = asyncio.create_task(wire.call(post(upstream, **more)))
+
+        def in_between(self: ResponseHandler, data: bytes) -> None:
+            received(self, data)
+            connections.append(weakref.ref(self))
+            calling.cancel()  # the answer is there, and nobody has looked at it yet
+
+        monkeypatch.setattr(ResponseHandler, "data_received", in_between)
+        gc.collect()
+        gc.disable()
+        try:
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+            async with asyncio.timeout(1):
+                while connections[0]() is not None:
+                    await asyncio.sleep(0)
+        finally:
+            gc.enable()
 
 
 async def test_a_slow_body_within_its_deadlines() -> None:
