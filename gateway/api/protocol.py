@@ -120,6 +120,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Forget the deadline, and tell who is being served."""
         self._disarm()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it where the client has reset: it would hold all of this
         if self._serving is not None:
             self._serving.lost()
 

@@ -219,3 +219,13 @@ async def test_a_call_that_has_ended_does_not_wait_for_the_collector() -> None:
                 gc.enable()
             # The connection keeps its last one until the next.
             assert all(left.count(each) <= 1 for each in (Call, Cycle, Record)), (method, path, left)
+
+
+async def test_a_connection_that_was_reset_is_forgotten() -> None:
+    async with gateway() as (running, client):
+        assert (await client.post("/v1/audio/speech", json=spoken("little"))).status_code == 200
+        (kept,) = running.server.server_state.connections
+        assert kept.timeout_keep_alive_task is not None
+        running.call(lambda: kept.connection_lost(ConnectionResetError()))
+        assert kept.timeout_keep_alive_task is None
+        running.call(kept.transport.abort)
