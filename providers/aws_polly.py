@@ -238,7 +238,7 @@ class Polly:
             raise errors.BadAnswer(f"{_NAME} answered with something that is no sound.", sent="yes")
         billed = answer.headers.get("x-amzn-requestcharacters", "")
         usage = Usage(characters=int(billed) if re.fullmatch(r"[0-9]{1,9}", billed) else len(request.text))
-        return Audio(made.spec, AudioBody(_NAME, answer, made.spec, usage, made.tempo), usage, made.tempo)
+        return Audio(made.spec, AudioBody(_NAME, answer, (made.spec, usage), tempo=made.tempo), usage, made.tempo)
 
 
 def _refused(reply: Reply) -> errors.ProviderError:

@@ -225,7 +225,7 @@ class ElevenLabs:
             await answer.aclose()
             raise errors.BadAnswer(f"{_NAME} answered with something that is no sound.", sent="yes")
         usage = Usage(characters=len(request.text))
-        return Audio(made.spec, AudioBody(_NAME, answer, made.spec, usage, made.tempo), usage, made.tempo)
+        return Audio(made.spec, AudioBody(_NAME, answer, (made.spec, usage), tempo=made.tempo), usage, made.tempo)
 
 
 def _refused(reply: Reply) -> errors.ProviderError:

@@ -120,7 +120,8 @@ class Fastlane:
             if not self._active:
                 self._idle.set()
             call.send = send  # the dressed one holds the call: nothing shall wait for the collector
-            self._tell(_ended(call, call.scope["path"] in self._routes))
+            # In the loop's next turn: what was sent last goes out at the end of this one.
+            asyncio.get_running_loop().call_soon(self._tell, _ended(call, call.scope["path"] in self._routes))
 
     def _tell(self, ended: Ended) -> None:
         for observe in self.observers:
@@ -181,33 +182,34 @@ class Fastlane:
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                whole = any(name == b"content-length" for name, _ in message.get("headers", ()))
-                spent = int(record.seconds * 1000)
-                message["headers"] = [
-                    *message.get("headers", ()),
+                given = message.get("headers", ())
+                message["headers"] = every = [
+                    *given,
                     *attempt_headers(record),
                     *(cost_headers(record) if record.media else ()),
                     (b"x-request-id", record.id.encode()),
-                    (b"openai-processing-ms", str(spent).encode()),
+                    (b"openai-processing-ms", b"%d" % (record.seconds * 1000)),
                     (b"x-content-type-options", b"nosniff"),
                 ]
                 if record.guardrails:
-                    applied = plain(",".join(record.guardrails))
-                    message["headers"].append((b"x-litellm-applied-guardrails", applied))
-                if whole:
+                    every.append((b"x-litellm-applied-guardrails", plain(",".join(record.guardrails))))
+                if any(name == b"content-length" for name, _ in given):
                     held.append(message)  # the body follows at once: both go out together
-                    return
-            elif not message.get("more_body", False):
+                else:
+                    await send(message)
+                return
+            body = message.get("body", b"")
+            if not message.get("more_body", False):
                 call.complete = True
                 if record.media:
-                    if record.first_byte is None and message.get("body"):
+                    if body and record.first_byte is None:
                         record.first_byte = record.seconds
                     await self._write(call)
-            while held:
+            if held:
                 await send(held.pop())
             await send(message)
-            record.sent += len(message.get("body", b""))
-            if record.first_byte is None and message.get("body"):
+            record.sent += len(body)
+            if body and record.first_byte is None:
                 record.first_byte = record.seconds
 
         return dressed

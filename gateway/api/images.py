@@ -72,7 +72,7 @@ class ImageRoutes:
 
     async def _answer(self, call: Call, body: ImageBody, request: ImageRequest, who: Caller) -> None:
         call.record.kind, call.record.model = "image", body.model
-        async with while_connected(call):
+        with while_connected(call):
             service = self._service()
             submission = await service.submit(body.model, request, body.n or 1, who)
             if body.stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from gateway.api.http import Header
@@ -18,31 +19,38 @@ def served_headers(served: Served) -> list[Header]:
 
     With a cache also ``-cache``, and ``x-litellm-cache-key`` where the answer is kept.
     """
-    headers = [(b"x-media-gateway-model", served.model), (b"x-media-gateway-provider", served.provider)]
+    headers = [*_who(served.model, served.provider)]
+    told: list[tuple[bytes, str]] = []
     if served.stands_in_for is not None:
-        headers.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
+        told.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
     if served.dropped:
-        headers.append((b"x-media-gateway-dropped-params", ", ".join(served.dropped)))
+        told.append((b"x-media-gateway-dropped-params", ", ".join(served.dropped)))
     if served.adjusted:
-        told = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
-        headers.append((b"x-media-gateway-adjusted-params", told))
+        pairs = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
+        told.append((b"x-media-gateway-adjusted-params", pairs))
     if served.cache:
-        headers.append((b"x-media-gateway-cache", served.cache))
+        told.append((b"x-media-gateway-cache", served.cache))
     if served.cache_key:
-        headers.append((b"x-litellm-cache-key", served.cache_key))
-    return [(name, plain(value)) for name, value in headers]
+        told.append((b"x-litellm-cache-key", served.cache_key))
+    headers.extend((name, plain(value)) for name, value in told)
+    return headers
 
 
-def attempt_headers(record: Record) -> list[Header]:
+@lru_cache(1024)
+def _who(model: str, provider: str) -> tuple[Header, ...]:
+    return (b"x-media-gateway-model", plain(model)), (b"x-media-gateway-provider", plain(provider))
+
+
+def attempt_headers(record: Record) -> Sequence[Header]:
     """What it took to answer, in LiteLLM's words and ours; nothing where nobody was asked.
 
     ``x-litellm-model-id`` is the deployment that answered, or was the last to fail.
     """
     if not record.attempts:
-        return []
+        return ()
     last = record.attempts[-1]
-    groups = len({attempt.group for attempt in record.attempts})
-    return [*_attempted(last.deployment, last.group, len(record.attempts), groups, record.fallbacks)]
+    groups = 1 if len(record.attempts) == 1 else len({attempt.group for attempt in record.attempts})
+    return _attempted(last.deployment, last.group, len(record.attempts), groups, record.fallbacks)
 
 
 @lru_cache(1024)

@@ -126,7 +126,7 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
             raise invalid(error) from None
         model = body.model or service().lone_model()
         call.record.kind, call.record.model = "speech", model
-        async with while_connected(call):
+        with while_connected(call):
             who = caller(keys, call, raw, body)
             if body.cache is not None:
                 who = replace(who, cache=body.cache.wishes())

@@ -20,7 +20,7 @@ class StreamBroken(Exception):
 
 
 class while_connected:  # noqa: N801 - reads as a function
-    """Cancel the body of the ``async with`` when the caller hangs up; it then ends with ``ClientGone``.
+    """Cancel the body of the ``with`` when the caller hangs up; it then ends with ``ClientGone``.
 
     The request's body must have been read: after that the server's next message is the disconnect.
     """
@@ -30,7 +30,7 @@ class while_connected:  # noqa: N801 - reads as a function
         self._gone = False
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
@@ -41,7 +41,7 @@ class while_connected:  # noqa: N801 - reads as a function
             if self._call.connection.disconnected:
                 self._hung_up()
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watcher is not None:

@@ -38,7 +38,7 @@ class TranscriptionRoutes:
         body, content = await read_fields(call, self._settings, TranscriptionBody)
         call.record.kind, call.record.model = "transcription", body.model
         who = caller(self._keys, call, content, body)
-        async with while_connected(call):
+        with while_connected(call):
             written = await self._service().transcribe(body.model, body.request(translate=translate), who)
             try:
                 headers = served_headers(written.served)

@@ -260,7 +260,7 @@ class _Body(AudioBody):
     """The sound, of which the end is an error where Azure has cut it."""
 
     def __init__(self, answer: Answer, made: Asked, usage: Usage) -> None:
-        super().__init__(_NAME, answer, made.spec, usage, made.tempo)
+        super().__init__(_NAME, answer, (made.spec, usage), tempo=made.tempo)
         self._most = made.rate * LONGEST
 
     async def __anext__(self) -> bytes:

@@ -70,7 +70,8 @@ FAULTS = (aiohttp.ClientError, OSError, ValueError, ProviderError)
 class Answer:
     """An answer whose body is still coming: a ``ByteStream`` with a head. Somebody must read it to its end or close it.
 
-    ``headers`` have names in lower case; ``length`` is the body's size in bytes where it is said.
+    ``headers`` have names in lower case; ``length`` is the body's size in bytes where it is said and nothing is
+    compressed. ``whole``: all of the body was there with the head.
     """
 
     def __init__(
@@ -82,15 +83,18 @@ class Answer:
     ) -> None:
         flight.sent = "yes"
         self.status = response.status
+        self.length = None if "Content-Encoding" in response.headers else response.content_length
         self._response = response
         self._flight = flight
         self._cap = cap
         self._taken = 0
         self._over = False
         self._connection = connection
-        self._lost = self._connection.closed if self._connection is not None else None
-        self._wake = partial(_wake, response.content)
+        # All of a short one is mostly there with its head: nothing can happen to it then.
+        self.whole = response.content.is_eof()
+        self._lost = connection.closed if connection is not None and not self.whole else None
         if self._lost is not None:
+            self._wake = partial(_wake, response.content)
             self._lost.remove_done_callback(_seen)  # one for the many answers of a kept connection
             self._lost.add_done_callback(_seen)
             self._lost.add_done_callback(self._wake)
@@ -104,11 +108,6 @@ class Answer:
     def content_type(self) -> str:
         """The media type alone, in lower case; ``""`` where none is said."""
         return self._response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    @property
-    def length(self) -> int | None:
-        """Bytes, unless compressed."""
-        return None if "Content-Encoding" in self._response.headers else self._response.content_length
 
     def __aiter__(self) -> Self:
         return self

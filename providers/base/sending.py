@@ -84,7 +84,7 @@ class Sender:
         assert session.connector is not None
         self._session = session
         self._connector = session.connector
-        self._origins: dict[URL, aiohttp.ClientRequest] = {}
+        self._origins: dict[URL, tuple[aiohttp.ClientRequest, Mapping[str, str]]] = {}
 
     async def send(
         self,
@@ -98,8 +98,8 @@ class Sender:
 
         Raises what aiohttp's requests raise, ``ValueError`` where a header cannot be sent. Nothing is tried again.
         """
-        origin = self._origin(url)
-        every = {"Host": origin.headers["Host"], "Accept": "*/*", **self._session.headers, **headers}
+        origin, common = self._origin(url)
+        every = {**common, **headers}
         if url.user is not None or url.password is not None:
             if "Authorization" in every:
                 raise ValueError  # it can have only one of them
@@ -123,13 +123,15 @@ class Sender:
             raise
         return Response(message.code, message.headers, content, connection, protocol)
 
-    def _origin(self, url: URL) -> aiohttp.ClientRequest:
-        """A request that is never sent: the connector asks one where to connect."""
+    def _origin(self, url: URL) -> tuple[aiohttp.ClientRequest, Mapping[str, str]]:
+        """A request that is never sent, since the connector asks one where to connect; and the headers of all there."""
         place = url.origin()
         if (known := self._origins.get(place)) is None:
             if len(self._origins) >= _KEPT:
                 self._origins.clear()
-            known = self._origins[place] = aiohttp.ClientRequest("GET", place, session=self._session)
+            request = aiohttp.ClientRequest("GET", place, session=self._session)
+            known = request, {"Host": request.headers["Host"], "Accept": "*/*", **self._session.headers}
+            self._origins[place] = known
         return known
 
 
@@ -141,7 +143,7 @@ def write(transport: asyncio.Transport | None, head: bytes, body: bytes | None) 
 
 
 def _head(method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     if body is not None or method == "POST":
         lines.append(f"Content-Length: {len(body or b'')}")
     text = "\r\n".join(lines)

@@ -148,13 +148,13 @@ class Wire:
         flight = Flight(exchange.vendor, exchange.deadlines, self._watching())
         if exchange.egress is not None:
             exchange.egress.check_url(exchange.url)
-        headers = {"Accept-Encoding": encoding, **exchange.headers}
-        body = exchange.data
+        headers, body = {"Accept-Encoding": encoding}, exchange.data
         if exchange.json is not None:
-            headers = {"Content-Type": "application/json", **headers}
+            headers["Content-Type"] = "application/json"
             large = _characters(exchange.json) > MIB // 4
             # On a thread where a picture in it would hold up everybody else.
             body = (await asyncio.to_thread(json.dumps, exchange.json) if large else json.dumps(exchange.json)).encode()
+        headers |= exchange.headers
         if not exchange.form and (body is None or len(body) <= MIB // 4):
             return await self._small(flight, exchange, headers, body, cap)
         data = _form(exchange) if exchange.form else io.BytesIO(body or b"")  # handed out in pieces
@@ -203,30 +203,34 @@ class Wire:
         return self._answer(Answer(response, protocol, flight, cap))
 
     def _answer(self, answer: Answer) -> Answer:
-        self._answers.add(answer)
+        if not answer.whole:
+            self._answers.add(answer)
         return answer
 
     def _opened(self, egress: Egress | None) -> _Opened:
         if self._closed:
             raise errors.Unavailable("The gateway is shutting down.", reason="closing")
-        if egress not in self._sessions:
-            resolver = GuardedResolver(egress, self._resolver)
-            session = aiohttp.ClientSession(
-                connector=Connector(
-                    limit=self._limit,
-                    resolver=resolver,
-                    ssl=self._tls or True,
-                    ttl_dns_cache=30,
-                    keepalive_timeout=30,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "media-gateway"},
-                trust_env=False,
-                request_class=_Request,
-                read_bufsize=UNREAD,
-            )
-            self._sessions[egress] = _Opened(session, resolver, Sender(session))
-        return self._sessions[egress]
+        if (opened := self._sessions.get(egress)) is None:
+            opened = self._sessions[egress] = self._open(egress)
+        return opened
+
+    def _open(self, egress: Egress | None) -> _Opened:
+        resolver = GuardedResolver(egress, self._resolver)
+        session = aiohttp.ClientSession(
+            connector=Connector(
+                limit=self._limit,
+                resolver=resolver,
+                ssl=self._tls or True,
+                ttl_dns_cache=30,
+                keepalive_timeout=30,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "media-gateway"},
+            trust_env=False,
+            request_class=_Request,
+            read_bufsize=UNREAD,
+        )
+        return _Opened(session, resolver, Sender(session))
 
 
 class _Opened(NamedTuple):

@@ -12,15 +12,18 @@ from providers.base.errors import BadAnswer
 class AudioBody:
     """A ``ByteStream`` of an answer's body; ``usage.audio_seconds`` counts raw samples as they pass.
 
-    ``tempo``: how many times as fast they will be played. A body without a byte is a ``BadAnswer``.
+    ``tempo``: how many times as fast they will be played. ``head`` is what was taken of it already.
+    A body without a byte is a ``BadAnswer``.
     """
 
-    def __init__(self, vendor: str, answer: ByteStream, spec: AudioSpec, usage: Usage, tempo: float = 1.0) -> None:
+    def __init__(
+        self, vendor: str, answer: ByteStream, about: tuple[AudioSpec, Usage], *, tempo: float = 1.0, head: bytes = b""
+    ) -> None:
         self._vendor = vendor
         self._answer = answer
-        self._spec = spec
-        self._usage = usage
+        self._spec, self._usage = about
         self._tempo = tempo
+        self._head = head
         self._taken = 0
         self._closed = False
 
@@ -29,7 +32,9 @@ class AudioBody:
 
     async def __anext__(self) -> bytes:
         try:
-            piece = await anext(self._answer)
+            piece, self._head = self._head, b""
+            if not piece:
+                piece = await anext(self._answer)
         except StopAsyncIteration:
             if not self._taken and not self._closed:
                 raise BadAnswer(f"{self._vendor} answered without any sound.", sent="yes") from None
@@ -41,5 +46,5 @@ class AudioBody:
 
     async def aclose(self) -> None:
         """Hang up."""
-        self._closed = True
+        self._closed, self._head = True, b""
         await self._answer.aclose()

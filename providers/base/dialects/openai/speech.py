@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from engines.media import AudioFormat, AudioSpec, sniff
 from providers.base.answer import Answer
@@ -78,7 +77,7 @@ async def speak(host: Host, body: Mapping[str, Any], request: SpeechRequest) -> 
         await answer.aclose()
         raise
     usage = Usage(characters=len(request.text))
-    return Audio(spec, AudioBody(host.name, _Whole(head, answer), spec, usage), usage, length=answer.length)
+    return Audio(spec, AudioBody(host.name, answer, (spec, usage), head=head), usage, length=answer.length)
 
 
 async def _spec(host: Host, answer: Answer, head: bytes, wished: AudioFormat) -> AudioSpec:
@@ -103,22 +102,3 @@ def _no_sound(host: Host, answer: Answer, body: bytes) -> BadAnswer:
         said = None
     words = f": {clean(said)}" if isinstance(said, str) and said else "."
     return BadAnswer(f"{host.name} answered with something that is no sound{words}", sent="yes")
-
-
-@dataclass(slots=True)
-class _Whole:
-    """The first bytes again, then the others."""
-
-    head: bytes
-    answer: Answer
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        head, self.head = self.head, b""
-        return head or await anext(self.answer)
-
-    async def aclose(self) -> None:
-        self.head = b""
-        await self.answer.aclose()
