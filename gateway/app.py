@@ -44,8 +44,8 @@ from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFo
 from gateway.ledger.quote import Quoted
 from gateway.record import Record, Who
 from gateway.services.catalog import Catalog
-from gateway.telemetry.ended import Observer
 from gateway.telemetry.observing import metrics_of, open_observers
+from gateway.telemetry.telling import Telling
 from gateway.telemetry.workers import WorkersMetrics
 from gateway.version import __version__
 from gateway.workers.crew import Crew
@@ -65,22 +65,24 @@ class _House:
         self.metrics = metrics_of(config)
         self.metrics.jobs(lambda: None if self.services is None else self.services.tally)
         self.metrics.deployments(lambda: {} if self.services is None else self.services.conditions())
+        self.telling = Telling()
         self.of_all = None if crew is None else WorkersMetrics(self.metrics.registry, crew.place)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[tuple[Observer, ...]]:
+    async def open(self) -> AsyncIterator[None]:
         async with (
-            open_observers(self.config, self.metrics) as observers,
+            open_observers(self.config, self.metrics) as self.telling.observers,
             open_services(self.config, data_folder(self.config.general), crew=self.crew) as services,
-            nullcontext() if self.of_all is None else self.of_all.answering(),
+            nullcontext() if self.of_all is None else self.of_all.answering(self.telling),
         ):
             self.services = services
             services.catalog.warm()
             if self.crew is None or self.crew.leads:  # once is enough
                 services.catalog.announce()
             services.health.start()
-            yield observers
+            yield
             self.services = None
+            self.telling.now()
 
     def lay_lists(self, app: FastAPI, require_key: RequireKey, general: GeneralSettings) -> None:
         lists = CatalogRoutes(lambda: self.opened().catalog, self.may_use, int(time.time()))
@@ -134,7 +136,7 @@ def create_app(config: Config, *, everybody: bool = False, crew: Crew | None = N
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with house.open() as lane.observers:
+        async with house.open():
             yield
 
     async def require_key(request: Request) -> None:
@@ -161,7 +163,7 @@ def create_app(config: Config, *, everybody: bool = False, crew: Crew | None = N
             ("/videos", videos.create, video_operation(), ("GET",)),
         )
     ]
-    lane = Fastlane(app, fast, keys, house.keep, house.enter)
+    lane = Fastlane(app, fast, keys, (house.keep, house.enter, house.telling))
     house.metrics.gauge("litellm_in_flight_requests", "Calls under way.", lambda: lane.active)
     lay_metrics(app, house.registry(), require_admin if config.litellm.require_auth_for_metrics_endpoint else None)
     lay_health(app, house.catalog, lambda: lane.draining, keys, None if crew is None else crew.place)

@@ -24,8 +24,8 @@ from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
 from gateway.ids import request_id
 from gateway.ledger.quote import Quoted
 from gateway.record import Record, Who
-from gateway.telemetry.ended import Ended, Observer
-from gateway.telemetry.line import CallLine
+from gateway.telemetry.ended import Ended
+from gateway.telemetry.telling import Telling
 from providers.base.errors import ProviderError
 
 Enter = Callable[[Who], Callable[[], None]]
@@ -56,19 +56,19 @@ class Fastlane:
     """``app`` behind the hot ``routes``. ``draining`` refuses new work while what is under way is finished.
 
     ``keep`` writes the calls of hot routes down: each before the last byte of its answer is sent. ``enter`` is asked
-    before a hot route, and what it returns is called after it. ``observers`` are told of every call that has ended.
+    before a hot route, and what it returns is called after it. ``telling`` hears of every call that has ended.
     """
 
-    def __init__(self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, keep: Keep, enter: Enter) -> None:
+    def __init__(
+        self, app: App, routes: Iterable[FastRoute], keys: KeyCheck, watching: tuple[Keep, Enter, Telling]
+    ) -> None:
         self._app = app
-        self._keep = keep
-        self._enter = enter
+        self._keep, self._enter, self._telling = watching
         self._routes: dict[str, dict[str, FastRoute]] = {}
         for route in routes:
             self._routes.setdefault(route.path, {})[route.method] = route
         self._keys = keys
         self.draining = False
-        self.observers: tuple[Observer, ...] = (CallLine(),)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -120,12 +120,7 @@ class Fastlane:
             if not self._active:
                 self._idle.set()
             call.send = send  # the dressed one holds the call: nothing shall wait for the collector
-            # In the loop's next turn: what was sent last goes out at the end of this one.
-            asyncio.get_running_loop().call_soon(self._tell, _ended(call, call.scope["path"] in self._routes))
-
-    def _tell(self, ended: Ended) -> None:
-        for observe in self.observers:
-            observe(ended)
+            self._telling.later(_ended(call, call.scope["path"] in self._routes))
 
     async def _serve(self, call: Call) -> None:
         methods = self._routes.get(call.scope["path"])
@@ -157,7 +152,8 @@ class Fastlane:
             leave()
 
     async def _framework(self, call: Call) -> None:
-        """What is not hot is FastAPI's; its handlers find the call in the scope."""
+        """What is not hot is FastAPI's; its handlers find the call in the scope, and all earlier ones counted."""
+        self._telling.now()
         state = call.scope.setdefault("state", {})
         state["call"] = call
         try:

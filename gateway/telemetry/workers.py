@@ -20,6 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from gateway.telemetry.telling import Telling
 from gateway.workers.crew import Place
 
 LABEL = "worker"
@@ -37,11 +38,16 @@ class WorkersMetrics(Collector):
         self._place = place
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[None]:
-        """Between its begin and its end the others are answered."""
+    async def answering(self, telling: Telling) -> AsyncIterator[None]:
+        """Between its begin and its end the others are answered, with what ``telling`` has yet to tell."""
+
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            telling.now()
+            await self._answer(writer)
+
         path = self._path(self._place.number)
         path.unlink(missing_ok=True)  # an earlier one's
-        server = await asyncio.start_unix_server(self._answer, path)
+        server = await asyncio.start_unix_server(answer, path)
         async with server:
             yield
 
@@ -84,7 +90,7 @@ class WorkersMetrics(Collector):
                 parts.append(part)
         return json.loads(b"".join(parts))
 
-    async def _answer(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, writer: asyncio.StreamWriter) -> None:
         try:
             writer.write(await asyncio.to_thread(lambda: json.dumps(_told(self._own)).encode()))
             await writer.drain()

@@ -160,7 +160,7 @@ def test_the_dashboard_asks_for_what_there_is(server: Running, client: httpx.Cli
         ended("video", used=Used(video_seconds=4.0), charges={"job": Cost(0.2)}),
         ended(status=502, code="provider_error", attempts=lost),
     ]
-    server.call(lambda: [observe(call) for call in made_up for observe in server.server._lane.observers])
+    server.call(lambda: [observe(call) for call in made_up for observe in server.server._lane._telling.observers])
     found = samples(client)
     dashboard = json.loads((ROOT / "deploy/grafana/media-gateway.json").read_text())
     queries = [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel.get("targets", ())]
@@ -247,7 +247,8 @@ async def test_a_server_whose_log_nobody_reads_answers(tmp_path: Path) -> None:
 def test_the_console_line(server: Running, client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gateway.access"):
         client.post("/v1/audio/speech", json={**SPEECH, "model": "full"}, headers={"x-request-id": "call-9"})
-        server.call(lambda: [observe(spoken()) for observe in server.server._lane.observers])
+        server.call(lambda: server.server._lane._telling.later(spoken()))
+        server.call(server.server._lane._telling.now)
     first, second = caplog.messages
     assert re.fullmatch(r"POST /v1/audio/speech 429 \d+ms call-9 model='full' code='engine_overloaded'", first)
     assert second == "POST /v1/audio/speech 200 2000ms req_1 model='first' served='other/second' attempts='2'"

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from gateway.api import fastlane
 from gateway.record import Record
+from gateway.telemetry.telling import Telling
 from tests.serving import Running, config_of, serving
 from tests.sound import tone
 
@@ -56,7 +56,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
 def records(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """Of every call that has ended."""
     kept: list[Record] = []
-    monkeypatch.setattr(fastlane.Fastlane, "_tell", lambda _self, ended: kept.append(ended.record))
+    monkeypatch.setattr(Telling, "later", lambda _self, ended: kept.append(ended.record))
     return kept
 
 

@@ -18,6 +18,7 @@ from gateway.ledger.book import Book
 from gateway.ledger.row import Filter
 from gateway.ledger.store import LedgerStore, SqliteLedger
 from gateway.record import Cost, Record
+from gateway.telemetry.telling import Telling
 from tests.contracts.ledger import LedgerStoreContract, call
 
 
@@ -142,7 +143,7 @@ async def test_the_last_byte_waits_for_the_row() -> None:
         sent.append(message)
 
     route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
-    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), (book.write, lambda _who: lambda: None, Telling()))
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     serving = asyncio.create_task(lane(scope, asyncio.Event().wait, send))
     await store.asked.wait()
@@ -167,7 +168,7 @@ async def test_a_call_that_needs_what_cannot_be_written_is_told_so(caplog: pytes
 
     route = FastRoute("POST", "/v1/images/generations", endpoint, {}, Access.OPEN)
     book = Book(None)
-    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), (book.write, lambda _who: lambda: None, Telling()))
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     await lane(scope, asyncio.Event().wait, send)
     assert sent[0]["status"] == 503
@@ -188,7 +189,7 @@ async def test_an_answer_is_not_kept_back_by_a_full_disk(caplog: pytest.LogCaptu
         sent.append(message)
 
     route = FastRoute("POST", "/v1/audio/speech", endpoint, {}, Access.OPEN)
-    lane = Fastlane(endpoint, [route], KeyCheck(None), book.write, lambda _who: lambda: None)
+    lane = Fastlane(endpoint, [route], KeyCheck(None), (book.write, lambda _who: lambda: None, Telling()))
     scope = {"type": "http", "method": "POST", "path": route.path, "raw_path": route.path.encode(), "headers": []}
     await lane(scope, asyncio.Event().wait, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]

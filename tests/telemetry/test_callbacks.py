@@ -95,7 +95,7 @@ def say(server: Running, **more: object) -> int:
 
 def module(server: Running) -> object:
     """The loggers' module, as the server has loaded it: each server loads its own."""
-    [found] = [each for each in server.server._lane.observers if isinstance(each, Callbacks)]
+    [found] = [each for each in server.server._lane._telling.observers if isinstance(each, Callbacks)]
     _, method = (found._methods[False] + found._methods[True])[0]
     return method.__globals__
 
@@ -144,7 +144,7 @@ def test_texts_where_the_config_says_so(config: Callable[[str], Config]) -> None
 def test_one_for_successes_and_one_for_failures(config: Callable[[str], Config]) -> None:
     settings = "success_callback: [loggers.Logger], failure_callback: loggers.proxy_handler_instance"
     with serving(config(settings)) as server:
-        [found] = [each for each in server.server._lane.observers if isinstance(each, Callbacks)]
+        [found] = [each for each in server.server._lane._telling.observers if isinstance(each, Callbacks)]
         assert {failed: [path for path, _ in each] for failed, each in found._methods.items()} == {
             False: ["loggers.Logger"],
             True: ["loggers.proxy_handler_instance"],
@@ -158,7 +158,7 @@ def test_what_breaks_or_hangs_is_logged_and_nothing_else(
     bad = "loggers.Raises, loggers.Positional, loggers.Hangs, loggers.Logger"
     with serving(config(f"callbacks: [{bad}]")) as server:
         assert say(server) == 200
-        [found] = [each for each in server.server._lane.observers if isinstance(each, Callbacks)]
+        [found] = [each for each in server.server._lane._telling.observers if isinstance(each, Callbacks)]
         last = found._methods[False][-1][1].__globals__["SEEN"]
         assert last.get(timeout=10)[0] == "success"
         text = httpx.get(f"{server.base}/metrics").text
