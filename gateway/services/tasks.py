@@ -198,14 +198,18 @@ class TaskService:
         if not caller.retry or caller.dry_run:
             return None
         fingerprint = caller.fingerprint
+        found: Sequence[Job] | None = None
         while True:
             # One that is being handed over may be refused yet, and be handed to the next deployment.
             await self.handing.over(fingerprint)
+            before = found
             found = await self.store.same(fingerprint, time.time() - caller.join)
-            if found and not all(map(nothing, found)):
-                break
-            if not self.handing.busy(fingerprint):
+            if self.handing.busy(fingerprint):
+                continue
+            if all(map(nothing, found)):
                 return None
+            if found == before:  # else it may have been handed over, and refused, while this was read
+                break
         if {**found[0].request, TEMPO: None} != {**shown, TEMPO: None}:
             raise InvalidRequest(
                 "This Idempotency-Key was used for another call. Give each call a key of its own.",

@@ -159,7 +159,8 @@ def test_two_retries_at_once_are_one_charge(two: Two, threads: ThreadPoolExecuto
     two.vendor.may_draw.set()
     answers = [each.result() for each in both]
     assert [each.status_code for each in answers] == [200, 200], [each.text for each in answers]
-    assert answers[0].json()["data"] == answers[1].json()["data"]
+    one, other = (each.json()["data"][0]["url"] for each in answers)
+    assert one.partition("?")[0] == other.partition("?")[0]  # they may be signed in different seconds
     assert len(two.vendor.ledger) == before + 1
     start = threading.Barrier(2)
 
