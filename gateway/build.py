@@ -194,7 +194,9 @@ class Rooms:
         name, mark = ("", "") if self._crew is None else (self._crew.name, f".{self._crew.place.number}")
         store = await asyncio.to_thread(partial(SqliteJobStore, self._folder.jobs, name=name))
         self._stack.push_async_callback(store.close)
-        return store, FileBlobs(self._folder.blobs, mark), self._secret
+        blobs = await asyncio.to_thread(FileBlobs, self._folder.blobs, mark)
+        self._stack.push_async_callback(blobs.close)
+        return store, blobs, self._secret
 
     async def book(self, settings: GeneralSettings) -> Book:
         """The ledger. Raises ``DataFolderError``, ``StoreError``."""
@@ -211,7 +213,9 @@ class Rooms:
         if self._folder is None:
             return MemoryBlobs(), []
         await self._take()
-        blobs = FileBlobs(self._folder.cache_of(0 if self._crew is None else self._crew.place.number))
+        folder = self._folder.cache_of(0 if self._crew is None else self._crew.place.number)
+        blobs = await asyncio.to_thread(FileBlobs, folder)
+        self._stack.push_async_callback(blobs.close)
         return blobs, await asyncio.to_thread(blobs.tidy)
 
     async def have_keys(self) -> bool:

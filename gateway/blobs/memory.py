@@ -49,6 +49,9 @@ class MemoryBlobs:
         """Forget it."""
         self._held.pop(key, None)
 
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
 
 class Once:
     """A ``ByteStream`` of bytes at hand."""

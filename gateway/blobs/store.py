@@ -40,3 +40,6 @@ class BlobStore(Protocol):
 
     async def remove(self, key: str) -> None:
         """Forget it. Harmless where it is not there."""
+
+    async def close(self) -> None:
+        """Let go of everything. Twice is harmless."""

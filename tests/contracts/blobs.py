@@ -41,6 +41,20 @@ class BlobStoreContract:
         assert await text(store, "img_1", 1000, 300_000) == DATA[1000:301_000]
         assert await text(store, "img_1", len(DATA)) == b""
 
+    @pytest.mark.parametrize("size", [0, 1, 96 * 1024, 96 * 1024 + 1])
+    async def test_of_every_size(self, store: BlobStore, size: int) -> None:
+        blob = await store.put("img_1", chunks(DATA[:size]), "image/png", size)
+        assert await text(store, "img_1") == DATA[:size]
+        assert await text(store, "img_1", 5, 70_000) == DATA[5:size][:70_000]
+        with store.open(blob) as file:
+            assert file.read() == DATA[:size]
+        await store.remove("img_1")
+        assert await store.get("img_1") is None
+        with pytest.raises(FileNotFoundError):
+            [piece async for piece in store.read(blob)]
+        with pytest.raises(FileNotFoundError):
+            store.open(blob)
+
     async def test_putting_again_replaces(self, store: BlobStore) -> None:
         await store.put("img_1", chunks(), "image/png", len(DATA))
         await store.put("img_1", chunks(b"new"), "image/webp", 10)

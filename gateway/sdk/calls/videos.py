@@ -186,7 +186,9 @@ async def _beside() -> AsyncIterator[tuple[JobStore, BlobStore]]:
     if not await asyncio.to_thread(folder.jobs.exists):
         raise NotFound("No video was found.", param="video_id", code="video_not_found")
     store = await asyncio.to_thread(SqliteJobStore, folder.jobs)
+    blobs = await asyncio.to_thread(FileBlobs, folder.blobs)
     try:
-        yield store, FileBlobs(folder.blobs)
+        yield store, blobs
     finally:
+        await blobs.close()
         await store.close()
