@@ -29,6 +29,7 @@ from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
 
+_PIECE = 128 * 1024
 _HERE = secrets.token_hex(16)  # where a picture goes in the text of an answer
 
 
@@ -132,13 +133,17 @@ def _filled(service: ImageService, answer: bytes, blobs: Sequence[Blob]) -> tupl
     parts = answer.split(here)
 
     async def pieces() -> AsyncIterator[bytes]:
+        held = bytearray()
         try:
             for part, blob in zip(parts, blobs, strict=False):
-                yield part
+                held += part
                 async for piece in service.base64(blob):
-                    yield piece
+                    held += piece
+                    if len(held) >= _PIECE:  # what is small goes out in one
+                        yield bytes(held)
+                        held.clear()
         except OSError as error:
             raise StreamBroken("a picture is no longer kept") from error
-        yield parts[-1]
+        yield bytes(held + parts[-1])
 
     return sum(map(len, parts)) + sum((blob.size + 2) // 3 * 4 for blob in blobs), pieces()

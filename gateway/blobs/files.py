@@ -23,7 +23,7 @@ from gateway.blobs.store import Blob, TooBig
 from gateway.database import Database, Schema, StoreError
 
 SMALL = 96 * 1024
-"""Bytes of the largest blob that is kept in the database; and of a piece, which is held for each who writes or reads."""
+"""Bytes of the largest blob that is kept in the database, and of a piece: held for each who writes or reads."""
 
 _AT_HAND = 4 * 1024 * 1024  # bytes of the newest blobs: they are mostly asked for just after they were kept
 _KNOWN = 300  # bytes of what is known of one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -68,14 +68,19 @@ _OUTPUTS = COLUMNS.index("outputs")
 _REQUEST = COLUMNS.index("request")
 _STATE = COLUMNS.index("state")
 
+_WRITTEN: Mapping[str, Callable[[Any], str | None]] = {
+    "fault": lambda fault: None if fault is None else json.dumps(asdict(fault), ensure_ascii=False),
+    "outputs": json.dumps,
+    "request": lambda request: json.dumps(dict(request), ensure_ascii=False),
+}
 
-def values(job: Job) -> Sequence[Any]:
-    """The row of a job, in the order of ``COLUMNS``."""
-    row = [getattr(job, name) for name in COLUMNS]
-    row[_FAULT] = None if job.fault is None else json.dumps(asdict(job.fault), ensure_ascii=False)
-    row[_OUTPUTS] = json.dumps(job.outputs)
-    row[_REQUEST] = json.dumps(dict(job.request), ensure_ascii=False)
-    return row
+
+def values(job: Job, names: Sequence[str] = COLUMNS) -> Sequence[Any]:
+    """The row of a job, or a part of it, in the order of ``names``."""
+    return [
+        written(getattr(job, name)) if (written := _WRITTEN.get(name)) is not None else getattr(job, name)
+        for name in names
+    ]
 
 
 def job_of(row: Sequence[Any]) -> Job:

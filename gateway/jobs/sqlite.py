@@ -20,7 +20,6 @@ T = TypeVar("T")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM jobs"  # noqa: S608 - names of our own columns
 _INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}, lease_by) VALUES ({', '.join('?' * len(COLUMNS))}, ?)"  # noqa: S608
 _SELECT_BY = f"SELECT lease_by, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608
-_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ? AND version = ?"  # noqa: S608
 
 
 class SqliteJobStore:
@@ -57,10 +56,13 @@ class SqliteJobStore:
     async def move(self, job: Job, state: State, note: str = "", **changes: Any) -> Job:
         """See ``JobStore.move``."""
         new = moved(job, state, changes)
-        row = (*values(new), job.id, job.version)
+        # What does not change is left out: each index of a column that is set is written again.
+        names = [name for name in COLUMNS if getattr(new, name) is not getattr(job, name)]
+        update = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ? AND version = ?"  # noqa: S608
+        row = (*values(new, names), job.id, job.version)
 
         def run() -> Job:
-            if self._db.execute(_UPDATE, row).rowcount != 1:
+            if self._db.execute(update, row).rowcount != 1:
                 raise Conflict(job.id)
             if frees(state, changes):
                 self._db.execute("UPDATE jobs SET lease_until = 0 WHERE id = ? AND lease_until > 0", (job.id,))

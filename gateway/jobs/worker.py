@@ -93,12 +93,16 @@ class Jobs:
         Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
         it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
         """
+        return await asyncio.shield(self.begin(job, provider, request, added=added))
+
+    def begin(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool) -> asyncio.Task[Job]:
+        """The same, under way: whoever cancels the task breaks the submission."""
         if job.id in self._submits:
             raise Conflict(job.id)
         task = asyncio.create_task(self._submit(job, provider, request, added))
         self._submits[job.id] = task
         task.add_done_callback(lambda _: self._submits.pop(job.id, None))
-        return await asyncio.shield(task)
+        return task
 
     async def wait(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the caller's words
         """The job once it has ended. Raises ``TimeoutError`` after ``timeout`` seconds (it goes on), ``UnknownJob``."""

@@ -15,7 +15,7 @@ from gateway.ledger.cost import CONFIG, cost, maybe, together, units, with_usage
 from gateway.ledger.row import Amounts, Charge, Filter, row_of
 from gateway.ledger.store import Change, LedgerStore
 from gateway.record import NOTHING, Cost, Record, Used
-from providers.base.contract import Done, Failed, Patient, Submitted, TaskProvider, TaskRequest, TaskState, Usage
+from providers.base.contract import Done, Failed, Submitted, TaskProvider, TaskRequest, TaskState, Usage
 from providers.base.price import Price
 
 SWEEP_SECONDS = 3600
@@ -152,7 +152,7 @@ class Metered:
     def __init__(self, provider: TaskProvider, job: Job, price: Price | None, book: Book) -> None:
         self.makes = provider.makes
         self.poll_interval = provider.poll_interval
-        self.patience = provider.patience if isinstance(provider, Patient) else None
+        self.patience: float | None = getattr(provider, "patience", None)  # of ``Patient``
         self._provider = provider
         self._job = job
         self._price = price

@@ -173,6 +173,15 @@ class Admitted:
             with _logged():
                 await asyncio.shield(self._reservation.settle(actual))
 
+    def book(self, costs: Sequence[Cost | None], writing: list[asyncio.Future[Any]]) -> None:
+        """As ``settle`` of what has cost so much in its parts; durable when what is added to ``writing`` has ended."""
+        if self._reservation is not None:
+            known = [cost.usd for cost in costs if cost is not None]
+            usd = sum(known) if len(known) == len(costs) else None
+            written = self._reservation.settle(Amounts(usd, None, None, None, None))
+            written.add_done_callback(_unbooked)
+            writing.append(written)
+
     async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
         """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
 

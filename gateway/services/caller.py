@@ -34,10 +34,16 @@ class Caller:
     record: Record = field(default_factory=lambda: Record("", ""))
     wishes: Wishes = field(default_factory=Wishes)
     cache: CacheWishes = field(default_factory=CacheWishes)
+    _digest: str = field(default="", init=False)
 
     @property
     def fingerprint(self) -> str:
         """A digest of owner and call. Two spellings of one JSON document are the same call."""
+        if not self._digest:
+            self._digest = self._digested()
+        return self._digest
+
+    def _digested(self) -> str:
         content = ["key", self.key]
         if not self.key:
             parsed = json.loads(self.content) if isinstance(self.content, bytes) else self.content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import binascii
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -92,13 +92,13 @@ class ImageService:
 
     async def base64(self, blob: Blob) -> AsyncIterator[bytes]:
         """A picture's bytes as base64 text, a piece at a time: of several callers' all could not be held at once."""
-        rest = b""
+        rest, left = b"", blob.size
         async for piece in self._tasks.blobs.read(blob):
+            left -= len(piece)
             data = rest + piece
-            whole = len(data) // 3 * 3
-            yield base64.b64encode(data[:whole])
+            whole = len(data) // 3 * 3 if left > 0 else len(data)
+            yield binascii.b2a_base64(data[:whole], newline=False)
             rest = data[whole:]
-        yield base64.b64encode(rest)
 
 
 def _digest(request: ImageRequest) -> str:

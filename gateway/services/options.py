@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from providers.base.contract import ImageRequest, Several, TaskProvider, TaskRequest
+from providers.base.contract import ImageRequest, TaskProvider, TaskRequest
 from providers.base.errors import Unsupported
 
 
@@ -14,7 +14,7 @@ def tasks_of(provider: TaskProvider, request: TaskRequest) -> list[TaskRequest]:
     """``request`` as the tasks that the provider takes: a picture each, or as many as it makes in one."""
     if not isinstance(request, ImageRequest):
         return [request]
-    most = provider.most_images if isinstance(provider, Several) else 1
+    most: int = getattr(provider, "most_images", 1)  # of ``Several``: ``isinstance`` would look at every name of it
     return [replace(request, n=min(most, request.n - done)) for done in range(0, request.n, most)]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
 from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
+from gateway.ids import token
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError, UnknownJob
 from gateway.jobs.job import Job, State
 from gateway.jobs.worker import Jobs
@@ -154,6 +154,10 @@ class TaskService:
                 return joined
             with self.handing.all_attempts(caller.fingerprint):
                 submission = await submit()
+            if all(job.state is State.COMPLETED for job in submission.jobs):
+                costs = [caller.record.charges.get(job.id) for job in submission.jobs]
+                admitted.book(costs, caller.record.writing)
+                return submission
         if admitted.counts:  # it is paid when it is taken, and corrected when it has ended
             for job in submission.jobs:
                 task = asyncio.create_task(self._corrected(job.id, caller.record, admitted, 1 / len(submission.jobs)))
@@ -237,8 +241,8 @@ class TaskService:
         shown, caller = about
         candidate = turn.candidate
         deployment = candidate.deployment
-        provider, entry = deployment.provider, deployment.entry
-        assert isinstance(provider, TaskProvider), "only those that make tasks are asked for one"
+        # Only those that make tasks are asked for one.
+        provider, entry = cast("TaskProvider", deployment.provider), deployment.entry
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
         requests = [task for request in requests for task in tasks_of(provider, request)]
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
@@ -251,10 +255,10 @@ class TaskService:
         caller.record.asks()
         tasks = list(zip(made, fitting, strict=True))
         await self._book.open(caller.record, deployment.price, tasks)
-        sending = (
-            self._jobs.submit(job, self._book.metered(provider, job, deployment.price), each, added=True)
+        sending = [
+            self._jobs.begin(job, self._book.metered(provider, job, deployment.price), each, added=True)
             for job, each in tasks
-        )
+        ]
         results = await asyncio.gather(*sending, return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         submitted = tuple(result for result in results if isinstance(result, Job))
@@ -279,6 +283,8 @@ class TaskService:
         A waiter who is cancelled (his client has gone) leaves the tasks running, or cancels them where the config says
         ``on_disconnect: cancel``.
         """
+        if all(job.state is State.COMPLETED for job in jobs):
+            return tuple(jobs)
         provider = self._jobs.provider_of(jobs[0])
         patience = provider.patience if isinstance(provider, Patient) else None
         seconds = self._settings.task_timeout if patience is None else patience
@@ -364,11 +370,11 @@ def _rows(
     candidate: Candidate[Deployment], kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller
 ) -> list[Job]:
     """The rows of one call's tasks, before anything is sent."""
-    batch = caller.record.batch = secrets.token_hex(16)
+    batch = caller.record.batch = token()
     prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
     return [
         Job(
-            id=f"{prefix}_{secrets.token_hex(16)}",
+            id=f"{prefix}_{token()}",
             kind=kind,
             model=candidate.group,
             deployment=candidate.deployment.key,

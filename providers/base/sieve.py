@@ -13,10 +13,10 @@ from providers.base.exchange import MIB, Exchange, Reply
 from providers.base.spool import Spool
 from providers.base.wire import Wire
 
-LONG = 64 * 1024
+LONG = 128 * 1024
 """Bytes of the longest string that stays in an answer."""
 
-_BATCH = 128 * 1024  # bytes for one turn of a thread
+_BATCH = LONG  # bytes for one turn of a thread; in an answer of fewer nothing is long
 _REST_CAP = 8 * MIB  # of what is no media
 
 
@@ -33,6 +33,8 @@ async def call(wire: Wire, exchange: Exchange) -> Reply:
             if len(held) >= _BATCH:
                 await asyncio.to_thread(sieve.feed, bytes(held))
                 held.clear()
+        if not sieve.rest:
+            return Reply(exchange.vendor, answer.status, answer.headers, bytes(held))
         await asyncio.to_thread(sieve.feed, bytes(held))
     except OSError as error:
         raise BadAnswer(f"The answer of {exchange.vendor} cannot be kept on the disk.", sent="maybe") from error

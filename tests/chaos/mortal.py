@@ -70,7 +70,7 @@ class MortalDb:
             return cursor
         if sql.startswith("INSERT INTO history"):
             self._what.insert(0, given[3])
-        elif sql.startswith("UPDATE jobs SET id"):
+        elif sql.startswith("UPDATE jobs SET version"):
             self._what.append("look")
         elif sql.startswith("INSERT OR REPLACE INTO blobs"):
             self._what.append("blob")

@@ -27,6 +27,7 @@ from providers.base.dialects.openai.host import Host, refused
 from providers.base.errors import Refused
 from providers.base.exchange import Deadlines
 from providers.base.settings import VendorSettings
+from providers.base.sieve import LONG
 
 FAMILIES = {
     "gpt-image*": "image_generation",
@@ -114,9 +115,16 @@ class _Tasks(Model):
         self.check(request)
         if isinstance(request, ImageRequest):
             fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self.host.strict)
-            asked = await asyncio.to_thread(pictures.exchange, self.host, fields, request)
+            # What is small takes less than a turn of a thread.
+            asked = (
+                await asyncio.to_thread(pictures.exchange, self.host, fields, request)
+                if request.references
+                else pictures.exchange(self.host, fields, request)
+            )
             reply = await self.host.order(asked, large=True)
-            return await asyncio.to_thread(pictures.drawn, self.host, reply)
+            if reply.spools or len(reply.body) > LONG:
+                return await asyncio.to_thread(pictures.drawn, self.host, reply)
+            return pictures.drawn(self.host, reply)
         assert isinstance(request, VideoRequest)
         return await films.begin(self.host, films.film_form(self.model, request, strict=self.host.strict))
 
