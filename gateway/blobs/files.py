@@ -86,9 +86,9 @@ class FileBlobs:
                 await asyncio.to_thread(writing.undo)
             raise
         if writing is None:
-            return await self._note(Blob(key, size, media_type, hashlib.sha256(held).hexdigest()), bytes(held))
+            return await self._note((key, size, media_type), bytes(held))
         try:
-            return await self._note(Blob(key, size, media_type, digest), None)
+            return await self._note((key, size, media_type), None, digest)
         except OSError:
             await asyncio.to_thread(path.unlink, missing_ok=True)  # nobody would find it
             raise
@@ -141,9 +141,14 @@ class FileBlobs:
         """Finish what was asked for, then close the database. Twice is harmless."""
         await self._file.close()
 
-    async def _note(self, blob: Blob, data: bytes | None) -> Blob:
-        row = (blob.key, blob.size, blob.media_type, blob.digest, data)
-        await self._do(lambda: self._db.execute(_KEEP, row), writes=True)
+    async def _note(self, known: tuple[str, int, str], data: bytes | None, digest: str = "") -> Blob:
+        def run() -> Blob:
+            # The digest is made here, since the loop would have to wait for its turn after it.
+            blob = Blob(*known, digest if data is None else hashlib.sha256(data).hexdigest())
+            self._db.execute(_KEEP, (*known, blob.digest, data))
+            return blob
+
+        blob = await self._do(run, writes=True)
         if not self._shared:
             self._let_go(blob.key)
             self._newest[blob.key] = (blob, data or b"")

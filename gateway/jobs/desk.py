@@ -67,7 +67,7 @@ class Desk:
         elif state in TERMINAL:
             self._live.discard(job.id)
             self._tell(job.id, new)
-            if state is State.COMPLETED:
+            if job.state is State.STORING:  # it was waited for
                 self._stale.add(job.deployment)
         return new
 

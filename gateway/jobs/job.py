@@ -11,7 +11,7 @@ from typing import Any
 class State(StrEnum):
     """Where a job stands."""
 
-    CREATED = "created"  # a row, and nothing was sent
+    CREATED = "created"  # a row, one of several of a call, and nothing was sent
     SUBMITTING = "submitting"  # about to be sent, or sent: after a crash nobody can know
     RUNNING = "running"  # the vendor has it, under `task`
     STORING = "storing"  # the vendor is done; its outputs are being copied

@@ -88,7 +88,7 @@ class Jobs:
     async def submit(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool = False) -> Job:
         """Hand a task over, once, and return the running job (the ended one, where the provider answers at once).
 
-        Its row is added, unless it was ``added`` just now.
+        Its row is added, unless it was ``added`` just now, created or submitting.
 
         Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
         it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
@@ -202,7 +202,8 @@ class Jobs:
         self.tally.known(job)
         # Before it is sent, so that nothing is waited for between the provider's answer and the row.
         known = await desk.plan(job.deployment, provider.poll_interval)
-        job = await desk.move(job, State.SUBMITTING)
+        if job.state is State.CREATED:
+            job = await desk.move(job, State.SUBMITTING)
         try:
             taken = await provider.submit(request)
             if taken.done is not None and (kept := await self._at_once(job, taken.task, taken.done)) is not None:

@@ -49,7 +49,9 @@ class ImageService:
         shown: dict[str, object] = {"prompt": request.prompt, "size": request.size, "n": n}
         if request.references:
             shown["references"] = await asyncio.to_thread(_digest, request)
-        return await self._tasks.submit(model, "image", [replace(request, n=n)], shown, caller)
+        if request.n != n:
+            request = replace(request, n=n)
+        return await self._tasks.submit(model, "image", [request], shown, caller)
 
     async def finish(self, submission: Submission, output_format: PictureFormat | None = None) -> Pictures:
         """Wait for all of them. Raises what ``TaskService.finished`` raises.

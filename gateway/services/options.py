@@ -15,6 +15,8 @@ def tasks_of(provider: TaskProvider, request: TaskRequest) -> list[TaskRequest]:
     if not isinstance(request, ImageRequest):
         return [request]
     most: int = getattr(provider, "most_images", 1)  # of ``Several``: ``isinstance`` would look at every name of it
+    if request.n <= most:
+        return [request]
     return [replace(request, n=min(most, request.n - done)) for done in range(0, request.n, most)]
 
 

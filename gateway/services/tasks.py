@@ -369,7 +369,7 @@ class TaskService:
 def _rows(
     candidate: Candidate[Deployment], kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller
 ) -> list[Job]:
-    """The rows of one call's tasks, before anything is sent."""
+    """The rows of one call's tasks, before anything is sent. A single one is about to be; of several, each says so."""
     batch = caller.record.batch = token()
     prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
     return [
@@ -383,6 +383,7 @@ def _rows(
             batch=batch,
             fingerprint=caller.fingerprint,
             request=shown,
+            state=State.SUBMITTING if count == 1 else State.CREATED,
         )
         for _ in range(count)
     ]

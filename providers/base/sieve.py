@@ -26,14 +26,15 @@ async def call(wire: Wire, exchange: Exchange) -> Reply:
     answer = await wire.stream(exchange, exchange.cap)
     if not 200 <= answer.status < 300:
         return await answer.reply()
-    sieve, held = _Sieve(exchange.vendor, wire.spool), bytearray()
+    sieve, held = None, bytearray()
     try:
         async for piece in answer:
             held += piece
             if len(held) >= _BATCH:
+                sieve = sieve or _Sieve(exchange.vendor, wire.spool)
                 await asyncio.to_thread(sieve.feed, bytes(held))
                 held.clear()
-        if not sieve.rest:
+        if sieve is None:
             return Reply(exchange.vendor, answer.status, answer.headers, bytes(held))
         await asyncio.to_thread(sieve.feed, bytes(held))
     except OSError as error:
