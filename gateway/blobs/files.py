@@ -66,7 +66,7 @@ class FileBlobs:
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], media_type: str, cap: int) -> Blob:
         """Keep the bytes. Those of a file are written beside, flushed to the disk, moved into place."""
-        path = self._path(key)
+        _check(key)
         held, size = bytearray(), 0
         writing: _Writing | None = None
         try:
@@ -76,11 +76,11 @@ class FileBlobs:
                     raise TooBig(f"over {cap:,} bytes")
                 held += chunk
                 if len(held) > SMALL:
-                    writing = writing or _Writing(path.with_suffix(self._part))
+                    writing = writing or _Writing(self._path(key), self._part)
                     await asyncio.to_thread(writing.write, held)
                     held = bytearray()
             if writing is not None:
-                digest = await asyncio.to_thread(writing.finish, held, path)
+                digest = await asyncio.to_thread(writing.finish, held)
         except BaseException:
             if writing is not None:
                 await asyncio.to_thread(writing.undo)
@@ -90,14 +90,14 @@ class FileBlobs:
         try:
             return await self._note((key, size, media_type), None, digest)
         except OSError:
-            await asyncio.to_thread(path.unlink, missing_ok=True)  # nobody would find it
+            await asyncio.to_thread(self._path(key).unlink, missing_ok=True)  # nobody would find it
             raise
 
     async def get(self, key: str) -> Blob | None:
         """Read its description."""
         if (newest := self._newest.get(key)) is not None:
             return newest[0]
-        self._path(key)  # raises where it is none of ours
+        _check(key)
         found = await self._do(lambda: self._db.execute(f"{_DESCRIBE} WHERE key = ?", (key,)).fetchone())
         return None if found is None else Blob(*found)
 
@@ -178,9 +178,13 @@ class FileBlobs:
             yield db
 
     def _path(self, key: str) -> Path:
-        if not key.replace("_", "").isalnum() or not key.isascii():
-            raise ValueError("not a key of ours")
+        _check(key)
         return self._folder / key[-2:] / key
+
+
+def _check(key: str) -> None:
+    if not key.replace("_", "").isalnum() or not key.isascii():
+        raise ValueError("not a key of ours")
 
 
 def _found(row: tuple[bytes] | None, key: str) -> bytes:
@@ -192,8 +196,8 @@ def _found(row: tuple[bytes] | None, key: str) -> bytes:
 class _Writing:
     """A blob on its way to a file. Every method blocks."""
 
-    def __init__(self, part: Path) -> None:
-        self._part = part
+    def __init__(self, path: Path, suffix: str) -> None:
+        self._path, self._part = path, path.with_suffix(suffix)
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
 
@@ -204,14 +208,14 @@ class _Writing:
         self._file.write(data)
         self._digest.update(data)
 
-    def finish(self, rest: bytes | bytearray, path: Path) -> str:
+    def finish(self, rest: bytes | bytearray) -> str:
         """Its digest."""
         self.write(rest)
         assert self._file is not None
         _flush(self._file)
-        self._part.replace(path)
+        self._part.replace(self._path)
         with suppress(OSError):  # a folder cannot be flushed on every system
-            folder = os.open(path.parent, os.O_RDONLY)
+            folder = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:

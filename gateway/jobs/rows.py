@@ -68,10 +68,12 @@ _OUTPUTS = COLUMNS.index("outputs")
 _REQUEST = COLUMNS.index("request")
 _STATE = COLUMNS.index("state")
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 _WRITTEN: Mapping[str, Callable[[Any], str | None]] = {
-    "fault": lambda fault: None if fault is None else json.dumps(asdict(fault), ensure_ascii=False),
-    "outputs": json.dumps,
-    "request": lambda request: json.dumps(dict(request), ensure_ascii=False),
+    "fault": lambda fault: None if fault is None else _encode(asdict(fault)),
+    "outputs": _encode,
+    "request": lambda request: _encode(dict(request)),
 }
 
 

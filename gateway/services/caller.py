@@ -17,6 +17,9 @@ KEY_SECONDS = 24 * 3600
 """The same where the client gave an ``Idempotency-Key``."""
 
 
+_sorted = json.JSONEncoder(sort_keys=True).encode
+
+
 @dataclass(slots=True)
 class Caller:
     """Who asks, and for what. ``owner`` is a digest of the key; ``route`` and ``content`` (a body, as JSON or parsed)
@@ -47,7 +50,7 @@ class Caller:
         content = ["key", self.key]
         if not self.key:
             parsed = json.loads(self.content) if isinstance(self.content, bytes) else self.content
-            content = ["body", json.dumps(parsed, sort_keys=True)]
+            content = ["body", _sorted(parsed)]
         return hashlib.sha256(json.dumps([self.owner, self.route, *content]).encode()).hexdigest()
 
     @property

@@ -103,12 +103,12 @@ async def video_content(video_id: object, variant: object, options: Mapping[str,
         except DataFolderError:
             async with _beside() as (store, blobs):
                 job = await found(store, str(video_id), "")
-            _account(job, options)
-            completed(job)
-            blob = await blobs.get(job.outputs[0])
-            if blob is None or wished != "video":
-                raise
-            return await whole(blobs.read(blob))
+                _account(job, options)
+                completed(job)
+                blob = await blobs.get(job.outputs[0])
+                if blob is None or wished != "video":
+                    raise
+                return await whole(blobs.read(blob))
         _account(await services.videos.get(str(video_id), ""), options)
         return await whole(services.blobs.read(await services.videos.content(str(video_id), "", wished)))
 
