@@ -70,7 +70,7 @@ class Jobs:
         self._now = now
         self._concurrency = concurrency
         self._name = secrets.token_hex(8)
-        self._submits: dict[str, asyncio.Task[Job]] = {}
+        self._submits: dict[str, asyncio.Task[Any]] = {}
         self._steps: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -93,16 +93,18 @@ class Jobs:
         Goes on to its end when the caller is cancelled. Raises the ``ProviderError`` of a provider that did not take
         it (another may be asked), ``SubmissionUnknown`` where nobody can know (none may), ``StoreError``.
         """
-        return await asyncio.shield(self.begin(job, provider, request, added=added))
+        return await asyncio.shield(asyncio.create_task(self.hand_over(job, provider, request, added=added)))
 
-    def begin(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool) -> asyncio.Task[Job]:
-        """The same, under way: whoever cancels the task breaks the submission."""
-        if job.id in self._submits:
+    async def hand_over(self, job: Job, provider: TaskProvider, request: TaskRequest, *, added: bool) -> Job:
+        """The same, for a task that nobody cancels."""
+        running = asyncio.current_task()
+        if running is None or job.id in self._submits:
             raise Conflict(job.id)
-        task = asyncio.create_task(self._submit(job, provider, request, added))
-        self._submits[job.id] = task
-        task.add_done_callback(lambda _: self._submits.pop(job.id, None))
-        return task
+        self._submits[job.id] = running
+        try:
+            return await self._submit(job, provider, request, added)
+        finally:
+            del self._submits[job.id]
 
     async def wait(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 - the caller's words
         """The job once it has ended. Raises ``TimeoutError`` after ``timeout`` seconds (it goes on), ``UnknownJob``."""

@@ -256,10 +256,16 @@ class TaskService:
         tasks = list(zip(made, fitting, strict=True))
         await self._book.open(caller.record, deployment.price, tasks)
         sending = [
-            self._jobs.begin(job, self._book.metered(provider, job, deployment.price), each, added=True)
+            self._jobs.hand_over(job, self._book.metered(provider, job, deployment.price), each, added=True)
             for job, each in tasks
         ]
-        results = await asyncio.gather(*sending, return_exceptions=True)
+        results: Sequence[Job | BaseException]
+        try:  # most calls have one task, and what hands it over is running already
+            single = len(sending) == 1
+            results = [await sending[0]] if single else await asyncio.gather(*sending, return_exceptions=True)
+        except BaseException:
+            await self._webhooks.forget(made)
+            raise
         failures = [result for result in results if isinstance(result, BaseException)]
         submitted = tuple(result for result in results if isinstance(result, Job))
         if failures:
