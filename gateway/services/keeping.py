@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 
 from engines.media import MIME, ByteStream, sniff
@@ -9,7 +10,7 @@ from engines.pictures import sniff_media
 from gateway.blobs.memory import Once
 from gateway.blobs.store import BlobStore, TooBig
 from gateway.jobs.job import Job
-from providers.base.contract import Address, Done
+from providers.base.contract import Address, Done, Made
 from providers.base.egress import Egress
 from providers.base.errors import BadAnswer
 from providers.base.exchange import Fetch
@@ -31,27 +32,34 @@ def keeper(
     were kept are added to ``sizes``, by the kind of job.
     """
 
+    async def keep_one(job: Job, place: int, output: Address | Made) -> str:
+        key, claimed = f"{job.id}_{place}", ""
+        source: ByteStream
+        if isinstance(output, Address):
+            egress = Egress(allow=tuple(allow), trusted=output.trusted)
+            source = await wire.download(Fetch(output.url, egress, OUTPUT_CAP, headers=output.headers))
+        else:
+            data, claimed = output.data, output.media_type
+            source = Once(data) if isinstance(data, bytes) else data.chunks()
+        try:
+            head, media_type = await _told(source, claimed)
+            blob = await blobs.put(key, _whole(head, source), media_type, OUTPUT_CAP)
+            sizes[job.kind] = sizes.get(job.kind, 0) + blob.size
+        except TooBig as error:
+            raise BadAnswer(f"The provider made a file of {error}.", sent="yes") from None
+        finally:
+            await source.aclose()
+        return key
+
     async def keep(job: Job, done: Done) -> tuple[str, ...]:
-        keys = []
-        for place, output in enumerate(done.outputs):
-            key = f"{job.id}_{place}"
-            claimed = ""
-            source: ByteStream
-            if isinstance(output, Address):
-                egress = Egress(allow=tuple(allow), trusted=output.trusted)
-                source = await wire.download(Fetch(output.url, egress, OUTPUT_CAP, headers=output.headers))
-            else:
-                data, claimed = output.data, output.media_type
-                source = Once(data) if isinstance(data, bytes) else data.chunks()
-            try:
-                head, media_type = await _told(source, claimed)
-                blob = await blobs.put(key, _whole(head, source), media_type, OUTPUT_CAP)
-                sizes[job.kind] = sizes.get(job.kind, 0) + blob.size
-            except TooBig as error:
-                raise BadAnswer(f"The provider made a file of {error}.", sent="yes") from None
-            finally:
-                await source.aclose()
-            keys.append(key)
+        if len(done.outputs) == 1:
+            return (await keep_one(job, 0, done.outputs[0]),)
+        keeping = (keep_one(job, place, output) for place, output in enumerate(done.outputs))
+        keys: list[str] = []
+        for kept in await asyncio.gather(*keeping, return_exceptions=True):  # at once: they share flushes
+            if isinstance(kept, BaseException):
+                raise kept
+            keys.append(kept)
         return tuple(keys)
 
     return keep

@@ -53,10 +53,18 @@ def test_long_strings_that_are_no_base64(text: str, tmp_path: Path) -> None:
 
 
 async def test_calls(tmp_path: Path) -> None:
-    document = {"b64_json": TEXT, "short": "x" * LONG}
-    steps = (reply(200, document), reply(400, {"error": "no"}), reply(200, ["x" * 60_000] * 150), reply(200, document))
+    document, small = {"b64_json": TEXT, "short": "x" * LONG}, {"b64_json": TEXT[: LONG // 2]}
+    steps = (
+        reply(200, small),
+        reply(200, document),
+        reply(400, {"error": "no"}),
+        reply(200, ["x" * 60_000] * 150),
+        reply(200, document),
+    )
     async with Upstream(*steps) as upstream, opened(spool=tmp_path / "made") as wire:
         asked = Exchange("Vendor", "POST", upstream.url(), json={}, cap=32 << 20)
+        answer = await sieve.call(wire, asked)
+        assert (answer.json(), answer.spools, (tmp_path / "made").exists()) == (small, {}, False)
         answer = await sieve.call(wire, asked)
         found = answer.json()
         assert (found["short"], of(answer, found["b64_json"])) == (document["short"], PICTURE)

@@ -167,6 +167,16 @@ async def test_a_retry_of_a_call_that_was_refused_is_a_new_call() -> None:
         assert (await submit("throttled", request, 1, KEYED)).jobs[0].id == made.jobs[0].id
 
 
+@pytest.mark.parametrize("n", [1, 3])
+async def test_a_single_task_is_about_to_be_sent_from_its_first_row_on(tmp_path: Path, n: int) -> None:
+    async with open_services(config(), tmp_path) as services:
+        made = await services.images.submit("quick", ImageRequest("x", "64x64"), n, Caller())
+        for job in made.jobs:
+            lines = [line.after for line in await services.images._tasks.store.history(job.id)]
+            first = [State.SUBMITTING] if n == 1 else [State.CREATED, State.SUBMITTING]
+            assert lines[: len(first) + 1] == [*first, State.RUNNING]
+
+
 @pytest.mark.parametrize(("sent", "code"), [(0, "interrupted"), (1, "submission_unknown")])
 async def test_a_call_that_was_interrupted_in_part_is_not_to_be_repeated(tmp_path: Path, sent: int, code: str) -> None:
     async with open_services(config(), tmp_path) as services:
