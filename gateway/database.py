@@ -6,12 +6,12 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any, Generic, Literal, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 Survives = Literal["power", "crash"]
 
-_Asked = tuple[Callable[[], Any], Survives | None, asyncio.Future[Any]]
+_Asked = tuple["Database", Callable[[], Any], Survives | None, asyncio.Future[Any]]
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
-_TOGETHER = 256  # operations in one transaction, at most
+_TOGETHER = 256  # operations in one go, at most
 
 
 class StoreError(Exception):
@@ -35,40 +35,51 @@ _HIS_OWN = (StoreError, LookupError, ValueError, TypeError, ArithmeticError)
 
 
 class Together(Generic[T]):
-    """One write for many callers: what they add while one is under way goes into the next, all at once."""
+    """One write for many callers: what they add in one turn of the loop, or while a write is under way, is one write.
+
+    There is no task for it: a task costs more than all the rest of this, and every call comes by.
+    """
 
     def __init__(self, write: Callable[[Sequence[T]], Awaitable[object]]) -> None:
         self._write = write
         self._added: list[T] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._busy: asyncio.Future[None] | None = None  # ends when nothing is left to be written
 
     def add(self, item: T) -> asyncio.Future[None]:
         """Ends when it is written, with what the write raised. Whoever is cancelled leaves it to be written."""
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._added.append(item)
         self._waiting.append(future)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+        if self._busy is None:
+            self._busy = loop.create_future()
+            loop.call_soon(self._begin)
         return future
 
     async def settled(self) -> None:
         """Wait until all that was added is written, or has failed."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if self._busy is not None:
+            await asyncio.wait([self._busy])
 
-    async def _run(self) -> None:
-        while self._added:
-            items, waiting, self._added, self._waiting = self._added, self._waiting, [], []
-            (wrong,) = await asyncio.gather(self._write(items), return_exceptions=True)
-            for future in waiting:
-                if future.done():
-                    continue  # its caller was cancelled
-                if isinstance(wrong, BaseException):
-                    future.set_exception(wrong)
-                else:
-                    future.set_result(None)
-        self._task = None
+    def _begin(self) -> None:
+        items, waiting, self._added, self._waiting = self._added, self._waiting, [], []
+        asyncio.ensure_future(self._write(items)).add_done_callback(partial(self._ended, waiting))
+
+    def _ended(self, waiting: list[asyncio.Future[None]], written: asyncio.Future[object]) -> None:
+        wrong = asyncio.CancelledError() if written.cancelled() else written.exception()
+        for future in waiting:
+            if future.done():
+                continue  # its caller was cancelled
+            if wrong is None:
+                future.set_result(None)
+            else:
+                future.set_exception(wrong)
+        if self._added:
+            self._begin()
+        elif self._busy is not None:
+            self._busy.set_result(None)
+            self._busy = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,104 +94,129 @@ class Schema:
     survives: Survives = "power"
 
 
-class Database:
-    """The connection lives on one thread; what callers ask for meanwhile goes into one transaction.
+class DatabaseThread:
+    """Works for one file or several, and lives as long as one of them is open.
 
-    ``connection`` is for the functions given to ``do`` alone. One process at a time. Raises ``StoreError`` where the
-    file cannot be opened or comes from a newer version. ``path`` ``None`` is a database in memory.
+    What was asked for while it was busy it does in one go, one transaction for each file, and tells of it at once: a
+    call that waits for two files costs one wake of the thread and one of the loop.
     """
 
-    def __init__(self, path: Path | None, schema: Schema) -> None:
-        self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
+    def __init__(self, name: str) -> None:
+        self.asked: SimpleQueue[_Asked] = SimpleQueue()
+        self._name = name
+        self._files = 0
+        self._counting = Lock()
+
+    def one_more(self) -> None:
+        """A file is open."""
+        with self._counting:
+            self._files += 1
+            if self._files == 1:
+                self._start()
+
+    def one_less(self) -> bool:
+        """A file is closed; whether others are open. For the thread alone."""
+        with self._counting:
+            self._files -= 1
+            return self._files > 0
+
+    def _start(self) -> None:
+        Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        more = True
+        while more:
+            taken = [self.asked.get()]
+            taken += [self.asked.get() for _ in range(min(self.asked.qsize(), _TOGETHER - 1))]
+            try:
+                more = self._answer(taken)
+            except BaseException:
+                _log.exception("a fault on the database's thread")
+                self._start()  # for those who come next
+                raise
+
+    def _answer(self, taken: list[_Asked]) -> bool:
+        """Whether there will be more."""
+        files: dict[Database, list[_Asked]] = {}
+        for asked in taken:
+            files.setdefault(asked[0], []).append(asked)
+        answers: list[_Answer] = []
+        more = True
+        try:
+            for file, its in files.items():
+                answers += file.answer(its)
+                if file.ended:
+                    more = self.one_less()
+        except BaseException:
+            broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
+            answers += [(future, None, broken) for _, _, _, future in taken]  # who has an answer keeps it
+            raise
+        finally:
+            _tell_all(answers)
+        return more
+
+
+class Database:
+    """The connection is used on one thread; what callers ask for meanwhile goes into one transaction.
+
+    ``connection`` is for the functions given to ``do`` alone. One process at a time. Raises ``StoreError`` where the
+    file cannot be opened or comes from a newer version. ``path`` ``None`` is a database in memory. ``thread`` is the
+    one that it shares with other files, else it has its own.
+    """
+
+    def __init__(self, path: Path | None, schema: Schema, thread: DatabaseThread | None = None) -> None:
+        self.ended = False
         self._closed = False
         self._survives = schema.survives
         self._waits_for_disk = schema.survives == "power"
-        self._ended: Future[None] = Future()
-        opened: Future[sqlite3.Connection] = Future()
-        name = "memory" if path is None else path.stem
-        Thread(target=self._run, args=(path, schema, opened), name=name, daemon=True).start()
         try:
-            self.connection = opened.result()
+            self.connection = _open(path, schema)
         except (sqlite3.Error, OSError, StoreError) as error:
             raise StoreError(f"{path}: {error}") from error
+        self._thread = thread or DatabaseThread("memory" if path is None else path.stem)
+        self._thread.one_more()
 
-    async def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> T:
+    def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> asyncio.Future[T]:
         """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable.
 
         ``survives`` stands before the schema's.
         """
-        if self._closed:
-            raise StoreError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.put((run, (survives or self._survives) if writes else None, future))
-        return await future
+        if self._closed:
+            future.set_exception(StoreError("the store is closed"))
+        else:
+            self._thread.asked.put((self, run, (survives or self._survives) if writes else None, future))
+        return future
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file. Twice is harmless."""
         if not self._closed:
+            closed = self.do(_last)
             self._closed = True
-            self._asked.put(None)
-            await asyncio.wrap_future(self._ended)
+            await asyncio.wait([closed])
 
-    def _run(self, path: Path | None, schema: Schema, opened: Future[sqlite3.Connection]) -> None:
-        try:
-            opened.set_result(_open(path, schema))
-        except (sqlite3.Error, OSError, StoreError) as error:
-            opened.set_exception(error)
-        else:
-            self._serve()
-        finally:
-            opened.cancel()
+    def answer(self, taken: Sequence[_Asked]) -> list[_Answer]:
+        """Do what is asked for. For the thread alone."""
+        answers = self._together([each for each in taken if not each[3].cancelled()])
+        if taken[-1][1] is _last:
+            self.ended = True
+            self.connection.close()
+        return answers
 
-    def _serve(self) -> None:
-        """The thread: everything that waits, in one transaction, so that many callers share one flush to disk."""
-        more = True
-        while more:
-            taken, more = self._take()
-            if taken:
-                try:
-                    self._answer(taken)
-                except BaseException:
-                    _log.exception("a fault on the database's thread")
-                    Thread(target=self._serve, daemon=True).start()  # for those who come next
-                    raise
-        self.connection.close()
-        self._ended.set_result(None)
-
-    def _take(self) -> tuple[list[_Asked], bool]:
-        """What waits now, or the next that comes; and whether there will be more."""
-        taken: list[_Asked] = []
-        with suppress(Empty):
-            while len(taken) < _TOGETHER:
-                asked = self._asked.get(block=not taken)
-                if asked is None:
-                    return taken, False
-                if not asked[2].cancelled():
-                    taken.append(asked)
-        return taken, True
-
-    def _answer(self, taken: list[_Asked]) -> None:
-        broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
-        answers: list[_Answer] = [(future, None, broken) for _, _, future in taken]
-        try:
-            answers = self._together(taken)
-        finally:
-            _tell_all(answers)
-
-    def _together(self, taken: list[_Asked]) -> list[_Answer]:
+    def _together(self, taken: Sequence[_Asked]) -> list[_Answer]:
         answers: list[_Answer] = []
-        writes = [each[1] for each in taken if each[1] is not None]
+        writes = [survives for _, _, survives, _ in taken if survives is not None]
         try:
             if writes:
                 self._wait_for_disk("power" in writes)
                 self.connection.execute("BEGIN IMMEDIATE")
-            for run, survives, future in taken:
+            for _, run, survives, future in taken:
                 answers.append((future, *self._one(run, shared=survives is not None and len(taken) > 1)))
             if writes and not (len(taken) == 1 and answers[0][2] is not None):
                 self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             failed = StoreError(f"nothing was written: {error}")
-            answers = [(future, None, failed) for _, _, future in taken]
+            answers = [(future, None, failed) for _, _, _, future in taken]
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -209,11 +245,18 @@ class Database:
         return answer, wrong
 
 
-def _tell_all(answers: list[_Answer]) -> None:
+def _last() -> None:
+    """What is asked for last: the file is closed after it."""
+
+
+def _tell_all(answers: Sequence[_Answer]) -> None:
     """One wake for all who wait on the same loop."""
-    for loop in {future.get_loop() for future, _, _ in answers}:
+    loops: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
+    for each in answers:
+        loops.setdefault(each[0].get_loop(), []).append(each)
+    for loop, its in loops.items():
         with suppress(RuntimeError):  # it has closed meanwhile, and nobody waits
-            loop.call_soon_threadsafe(_tell, [each for each in answers if each[0].get_loop() is loop])
+            loop.call_soon_threadsafe(_tell, its)
 
 
 def _tell(answers: list[_Answer]) -> None:

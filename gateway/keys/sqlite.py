@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from gateway.database import Database, Schema, Together
+from gateway.database import Database, DatabaseThread, Schema, Together
 from gateway.keys.amounts import UNITS, Amounts, Total
 from gateway.keys.key import VirtualKey, from_json, to_json
 from gateway.keys.store import MINUTE, AliasTaken
@@ -47,10 +48,10 @@ ON CONFLICT DO UPDATE SET mark = {_MARK}, alias = excluded.alias, record = exclu
 
 
 class SqliteKeyStore:
-    """A ``KeyStore`` in a file (see ``Database``). Raises ``StoreError`` where it cannot be opened."""
+    """A ``KeyStore`` in a file, on a ``thread`` (see ``Database``). Raises ``StoreError`` where it cannot be opened."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = Database(path, Schema(1, _SCHEMA))
+    def __init__(self, path: Path, thread: DatabaseThread | None = None) -> None:
+        self._file = Database(path, Schema(1, _SCHEMA), thread)
         self._db = self._file.connection
         self._adding = Together(self._add)
 
@@ -119,13 +120,13 @@ class SqliteKeyStore:
         await self._adding.settled()
         await self._file.close()
 
-    async def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> None:
+    def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> Awaitable[object]:
         totals: defaultdict[tuple[str, int], Total] = defaultdict(Total)
         for who, minute, amounts, sign in calls:
             totals[who, minute].add(amounts, sign)
         rows = [(*place, *_counted(total)) for place, total in totals.items()]
         # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
-        await self._file.do(lambda: self._db.executemany(_ADD, rows), writes=True, survives="crash")
+        return self._file.do(partial(self._db.executemany, _ADD, rows), writes=True, survives="crash")
 
     def _write(self, key: VirtualKey) -> None:
         same = "SELECT 1 FROM keys WHERE alias = ? AND token <> ?"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.database import Database, Schema
+from gateway.database import Database, DatabaseThread, Schema
 from gateway.ledger.cost import SURENESS
 from gateway.ledger.row import Amounts, By, Charge, Filter, Row
 from gateway.record import Cost
@@ -103,7 +104,7 @@ _NAMES: dict[str, tuple[str, str]] = {
 class LedgerStore(Protocol):
     """Every method may raise ``StoreError``. What it wrote is there after the death of this process."""
 
-    async def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> Awaitable[object]:
         """Calls, as they stand; a row of the same name is replaced."""
 
     async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
@@ -126,16 +127,17 @@ class LedgerStore(Protocol):
 
 
 class SqliteLedger:
-    """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. Raises ``StoreError``."""
+    """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. ``thread`` as on ``Database``. Raises
+    ``StoreError``."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = Database(path, Schema(1, _TABLES, survives="crash"))
+    def __init__(self, path: Path | None, thread: DatabaseThread | None = None) -> None:
+        self._file = Database(path, Schema(1, _TABLES, survives="crash"), thread)
         self._db = self._file.connection
 
-    async def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row]) -> Awaitable[object]:
         """Calls, as they stand."""
         values = [_values(row) for row in rows]
-        await self._file.do(lambda: self._db.executemany(_INSERT, values), writes=True)
+        return self._file.do(partial(self._db.executemany, _INSERT, values), writes=True)
 
     async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
         """A call and its tasks, in one go."""
