@@ -1,18 +1,18 @@
-"""One SQLite file behind an event loop: a thread of its own, and one flush to disk for many callers."""
+"""SQLite files behind an event loop: a thread that works for one or several, and one flush to disk for many callers."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 _log = logging.getLogger(__name__)
 
@@ -20,10 +20,14 @@ T = TypeVar("T")
 
 Survives = Literal["power", "crash"]
 
-_Asked = tuple["Database", Callable[[], Any], Survives | None, asyncio.Future[Any]]
+_Asked = tuple["Database", Callable[..., Any], Any, Survives | None, asyncio.Future[Any]]
+"""The file, what to do, an item for it (see ``Database.add``), what it must survive where it writes, who waits."""
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
+_NONE = object()
+
 _TOGETHER = 256  # operations in one go, at most
+_ROWS = 32  # in one statement, at most: each number of them is a statement that SQLite keeps
 
 
 class StoreError(Exception):
@@ -32,54 +36,6 @@ class StoreError(Exception):
 
 # What goes wrong with one caller's part alone; anything of SQLite's fails the whole transaction.
 _HIS_OWN = (StoreError, LookupError, ValueError, TypeError, ArithmeticError)
-
-
-class Together(Generic[T]):
-    """One write for many callers: what they add in one turn of the loop, or while a write is under way, is one write.
-
-    There is no task for it: a task costs more than all the rest of this, and every call comes by.
-    """
-
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[object]]) -> None:
-        self._write = write
-        self._added: list[T] = []
-        self._waiting: list[asyncio.Future[None]] = []
-        self._busy: asyncio.Future[None] | None = None  # ends when nothing is left to be written
-
-    def add(self, item: T) -> asyncio.Future[None]:
-        """Ends when it is written, with what the write raised. Whoever is cancelled leaves it to be written."""
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        self._added.append(item)
-        self._waiting.append(future)
-        if self._busy is None:
-            self._busy = loop.create_future()
-            loop.call_soon(self._begin)
-        return future
-
-    async def settled(self) -> None:
-        """Wait until all that was added is written, or has failed."""
-        if self._busy is not None:
-            await asyncio.wait([self._busy])
-
-    def _begin(self) -> None:
-        items, waiting, self._added, self._waiting = self._added, self._waiting, [], []
-        asyncio.ensure_future(self._write(items)).add_done_callback(partial(self._ended, waiting))
-
-    def _ended(self, waiting: list[asyncio.Future[None]], written: asyncio.Future[object]) -> None:
-        wrong = asyncio.CancelledError() if written.cancelled() else written.exception()
-        for future in waiting:
-            if future.done():
-                continue  # its caller was cancelled
-            if wrong is None:
-                future.set_result(None)
-            else:
-                future.set_exception(wrong)
-        if self._added:
-            self._begin()
-        elif self._busy is not None:
-            self._busy.set_result(None)
-            self._busy = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +48,25 @@ class Schema:
     version: int
     tables: str
     survives: Survives = "power"
+
+
+class Insert:
+    """Adds rows of ``width`` columns by one statement, of which ``before`` and ``after`` enclose the VALUES.
+
+    Each statement takes the interpreter's lock from the loop three times, and under load waits for it.
+    """
+
+    def __init__(self, before: str, width: int, after: str = "") -> None:
+        row = f"({', '.join('?' * width)})"
+        self._texts = [f"{before} VALUES {', '.join([row] * rows)} {after}" for rows in range(_ROWS + 1)]
+
+    def __call__(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Add them, all or none."""
+        if len(rows) > _ROWS and not db.in_transaction:
+            db.execute("BEGIN IMMEDIATE")  # whoever asked for this commits
+        for begin in range(0, len(rows), _ROWS):
+            part = rows[begin : begin + _ROWS]
+            db.execute(self._texts[len(part)], [*chain.from_iterable(part)])
 
 
 class DatabaseThread:
@@ -112,16 +87,13 @@ class DatabaseThread:
         with self._counting:
             self._files += 1
             if self._files == 1:
-                self._start()
+                Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def one_less(self) -> bool:
         """A file is closed; whether others are open. For the thread alone."""
         with self._counting:
             self._files -= 1
             return self._files > 0
-
-    def _start(self) -> None:
-        Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def _serve(self) -> None:
         more = True
@@ -132,7 +104,7 @@ class DatabaseThread:
                 more = self._answer(taken)
             except BaseException:
                 _log.exception("a fault on the database's thread")
-                self._start()  # for those who come next
+                Thread(target=self._serve, daemon=True).start()  # for those who come next
                 raise
 
     def _answer(self, taken: list[_Asked]) -> bool:
@@ -149,7 +121,7 @@ class DatabaseThread:
                     more = self.one_less()
         except BaseException:
             broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
-            answers += [(future, None, broken) for _, _, _, future in taken]  # who has an answer keeps it
+            answers += [(future, None, broken) for _, _, _, _, future in taken]  # who has an answer keeps it
             raise
         finally:
             _tell_all(answers)
@@ -181,11 +153,23 @@ class Database:
 
         ``survives`` stands before the schema's.
         """
+        return self._ask(run, _NONE, (survives or self._survives) if writes else None)
+
+    def add(
+        self, write: Callable[[Sequence[T]], None], item: T, survives: Survives | None = None
+    ) -> asyncio.Future[None]:
+        """One write for many callers: on the thread, ``write`` gets all that was added and waits; durable at the end.
+
+        It calls one ``Insert``, no more. Whoever is cancelled leaves his item to be written.
+        """
+        return self._ask(write, item, survives or self._survives)
+
+    def _ask(self, run: Callable[..., T], item: Any, survives: Survives | None) -> asyncio.Future[T]:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             future.set_exception(StoreError("the store is closed"))
         else:
-            self._thread.asked.put((self, run, (survives or self._survives) if writes else None, future))
+            self._thread.asked.put((self, run, item, survives, future))
         return future
 
     async def close(self) -> None:
@@ -197,26 +181,28 @@ class Database:
 
     def answer(self, taken: Sequence[_Asked]) -> list[_Answer]:
         """Do what is asked for. For the thread alone."""
-        answers = self._together([each for each in taken if not each[3].cancelled()])
+        answers = self._together(_parts(taken))
         if taken[-1][1] is _last:
             self.ended = True
             self.connection.close()
         return answers
 
-    def _together(self, taken: Sequence[_Asked]) -> list[_Answer]:
+    def _together(self, parts: Sequence[_Part]) -> list[_Answer]:
         answers: list[_Answer] = []
-        writes = [survives for _, _, survives, _ in taken if survives is not None]
+        survived = [part.survives for part in parts if part.survives is not None]
         try:
-            if writes:
-                self._wait_for_disk("power" in writes)
-                self.connection.execute("BEGIN IMMEDIATE")
-            for _, run, survives, future in taken:
-                answers.append((future, *self._one(run, shared=survives is not None and len(taken) > 1)))
-            if writes and not (len(taken) == 1 and answers[0][2] is not None):
+            if survived:
+                self._wait_for_disk("power" in survived)
+                if len(parts) > 1 or parts[0].items is None:  # else SQLite's own transaction is enough
+                    self.connection.execute("BEGIN IMMEDIATE")
+            for part in parts:
+                answer, wrong = self._one(part, shared=part.survives is not None and len(parts) > 1)
+                answers += [(future, answer, wrong) for future in part.futures]
+            if self.connection.in_transaction and not (len(parts) == 1 and wrong is not None):
                 self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             failed = StoreError(f"nothing was written: {error}")
-            answers = [(future, None, failed) for _, _, _, future in taken]
+            answers = [(future, None, failed) for part in parts for future in part.futures]
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -227,13 +213,13 @@ class Database:
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
             self._waits_for_disk = wanted
 
-    def _one(self, run: Callable[[], Any], *, shared: bool) -> tuple[Any, Exception | None]:
-        """One caller's part of the transaction; where it fails, the parts of those who share it stand."""
+    def _one(self, part: _Part, *, shared: bool) -> tuple[Any, Exception | None]:
+        """One part of the transaction; where it fails, the parts of those who share it stand."""
         if shared:
             self.connection.execute("SAVEPOINT one")
         answer, wrong = None, None
         try:
-            answer = run()
+            answer = part.run() if part.items is None else part.run(part.items)
             if isinstance(answer, sqlite3.Cursor):
                 answer = None  # let go of on another thread it would spoil the statement that is running on this one
         except _HIS_OWN as error:
@@ -243,6 +229,33 @@ class Database:
                 self.connection.execute("ROLLBACK TO one")
             self.connection.execute("RELEASE one")
         return answer, wrong
+
+
+class _Part:
+    """One operation, or one write of many callers' ``items``."""
+
+    __slots__ = ("futures", "items", "run", "survives")
+
+    def __init__(self, asked: _Asked) -> None:
+        _, self.run, item, self.survives, future = asked
+        self.items = None if item is _NONE else [item]
+        self.futures = [future]
+
+
+def _parts(taken: Sequence[_Asked]) -> list[_Part]:
+    """What is to be done, in its order: what was added one after the other is one write."""
+    parts: list[_Part] = []
+    for asked in taken:
+        _, run, item, _, future = asked
+        if item is _NONE:
+            if not future.cancelled():
+                parts.append(_Part(asked))
+        elif parts and parts[-1].items is not None and parts[-1].run == run:
+            parts[-1].items.append(item)
+            parts[-1].futures.append(future)
+        else:
+            parts.append(_Part(asked))
+    return parts
 
 
 def _last() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
-from gateway.database import Database, DatabaseThread, Schema, Together
+from gateway.database import Database, DatabaseThread, Insert, Schema
 from gateway.keys.amounts import UNITS, Amounts, Total
 from gateway.keys.key import VirtualKey, from_json, to_json
 from gateway.keys.store import MINUTE, AliasTaken
@@ -40,8 +39,11 @@ _COUNTED = (*UNITS, "unpriced")
 _counted = attrgetter(*_COUNTED)
 _SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in _COUNTED)
 _SPENT = f"SELECT {_SUMS} FROM spent WHERE who = ? AND minute >= ?"  # noqa: S608 - names of our own columns
-_ADD = f"""INSERT INTO spent (who, minute, {", ".join(_COUNTED)}) VALUES (?, ?, {", ".join("?" * len(_COUNTED))})
-ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in _COUNTED)}"""  # noqa: S608
+_ADD = Insert(
+    f"INSERT INTO spent (who, minute, {', '.join(_COUNTED)})",
+    2 + len(_COUNTED),
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTED)}",
+)
 _MARK = "(SELECT coalesce(max(mark), 0) + 1 FROM keys)"
 _PUT = f"""INSERT INTO keys (token, mark, alias, record) VALUES (?, {_MARK}, ?, ?)
 ON CONFLICT DO UPDATE SET mark = {_MARK}, alias = excluded.alias, record = excluded.record"""  # noqa: S608
@@ -53,7 +55,6 @@ class SqliteKeyStore:
     def __init__(self, path: Path, thread: DatabaseThread | None = None) -> None:
         self._file = Database(path, Schema(1, _SCHEMA), thread)
         self._db = self._file.connection
-        self._adding = Together(self._add)
 
     async def put(self, key: VirtualKey) -> None:
         """Write a new key."""
@@ -107,26 +108,23 @@ class SqliteKeyStore:
 
     async def spent(self, who: str, since: float) -> Total:
         """The sum."""
-        await self._adding.settled()
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
         return Total(*row)
 
     def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
         """Count a call."""
-        return self._adding.add((who, int(at // MINUTE), amounts, sign))
+        # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
+        return self._file.add(self._add, (who, int(at // MINUTE), amounts, sign), survives="crash")
 
     async def close(self) -> None:
         """See ``Database.close``."""
-        await self._adding.settled()
         await self._file.close()
 
-    def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> Awaitable[object]:
+    def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> None:
         totals: defaultdict[tuple[str, int], Total] = defaultdict(Total)
         for who, minute, amounts, sign in calls:
             totals[who, minute].add(amounts, sign)
-        rows = [(*place, *_counted(total)) for place, total in totals.items()]
-        # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
-        return self._file.do(partial(self._db.executemany, _ADD, rows), writes=True, survives="crash")
+        _ADD(self._db, [(*place, *_counted(total)) for place, total in totals.items()])
 
     def _write(self, key: VirtualKey) -> None:
         same = "SELECT 1 FROM keys WHERE alias = ? AND token <> ?"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from weakref import WeakValueDictionary
 
-from gateway.database import StoreError, Together
+from gateway.database import StoreError
 from gateway.jobs.errors import UNKNOWN
 from gateway.jobs.job import Fault, Job, State
 from gateway.ledger.cost import CONFIG, cost, maybe, together, units, with_usage
@@ -33,7 +33,6 @@ class Book:
         self.store = store
         self._retention = retention
         self._live: WeakValueDictionary[str, Record] = WeakValueDictionary()
-        self._rows = None if store is None else Together(store.write)
         self._notes: set[asyncio.Task[Cost | None]] = set()
         self._sweeping = None if store is None or retention is None else asyncio.create_task(self._sweep_always())
 
@@ -43,8 +42,6 @@ class Book:
             self._sweeping.cancel()
         left = [task for task in (self._sweeping, *self._notes) if task is not None]
         await asyncio.gather(*left, return_exceptions=True)
-        if self._rows is not None:
-            await self._rows.settled()
         if self.store is not None:
             await self.store.close()
 
@@ -53,8 +50,8 @@ class Book:
 
         All that are to be written while the thread is busy go into one transaction.
         """
-        if self._rows is not None:
-            await self._rows.add(row_of(record))
+        if self.store is not None:
+            await self.store.write([row_of(record)])
 
     async def open(self, record: Record, price: Price | None, tasks: Sequence[tuple[Job, TaskRequest]]) -> None:
         """Write down what tasks are expected to cost, before they are submitted."""

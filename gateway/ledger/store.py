@@ -6,12 +6,11 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.database import Database, DatabaseThread, Schema
+from gateway.database import Database, DatabaseThread, Insert, Schema
 from gateway.ledger.cost import SURENESS
 from gateway.ledger.row import Amounts, By, Charge, Filter, Row
 from gateway.record import Cost
@@ -74,7 +73,7 @@ CREATE TABLE charges (
 CREATE INDEX charges_call ON charges (call);
 """
 
-_INSERT = f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_INSERT = Insert(f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)})", len(_COLUMNS))
 # A call with the tasks that it made.
 _SPENT = f"""
 SELECT {", ".join(f"calls.{name}" for name in _COLUMNS if name not in ("usd", "certainty"))},
@@ -136,15 +135,17 @@ class SqliteLedger:
 
     def write(self, rows: Sequence[Row]) -> Awaitable[object]:
         """Calls, as they stand."""
-        values = [_values(row) for row in rows]
-        return self._file.do(partial(self._db.executemany, _INSERT, values), writes=True)
+        return self._file.add(self._write, rows)
+
+    def _write(self, calls: Sequence[Sequence[Row]]) -> None:
+        _INSERT(self._db, [_values(row) for rows in calls for row in rows])
 
     async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
         """A call and its tasks, in one go."""
         values = [(each.job, each.call, *_amount(each.cost), each.at) for each in charges]
 
         def run() -> None:
-            self._db.execute(_INSERT, _values(row))
+            _INSERT(self._db, [_values(row)])
             self._db.executemany(
                 "INSERT OR IGNORE INTO charges (job, call, usd, certainty, at) VALUES (?, ?, ?, ?, ?)", values
             )
