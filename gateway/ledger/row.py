@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from gateway.ledger.cost import SURENESS, cost, metered, total, with_usage
-from gateway.record import NOTHING, Attempt, Certainty, Cost, Record
+from gateway.record import NOTHING, Attempt, Certainty, Cost, Record, Used
 
 By = Literal["key", "model", "user", "tag", "day"]
 
@@ -118,6 +118,11 @@ def own_cost(record: Record) -> Cost | None:
     return total([*record.costs, stream]) if record.costs else stream
 
 
+def used_by_now(record: Record) -> Used:
+    """What a call made by now."""
+    return record.used if record.usage is None else with_usage(record.used, record.usage)
+
+
 def cost_by_now(record: Record) -> Cost | None:
     """What a call cost by now, its tasks included."""
     own = own_cost(record)
@@ -134,7 +139,7 @@ def cost_at_start(record: Record) -> Cost | None:
 
 def row_of(record: Record) -> Row:
     """The row as things stand, without the costs of tasks: those have rows of their own."""
-    used = record.used if record.usage is None else with_usage(record.used, record.usage)
+    used = used_by_now(record)
     own = own_cost(record)
     if own is not None and not own.usd:
         own = Cost(0.0, "reported" if record.charges else "computed")  # so that tasks are as sure as they are

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
-from gateway.ledger.cost import with_usage
-from gateway.ledger.row import cost_by_now
+from gateway.ledger.row import cost_by_now, used_by_now
 from gateway.record import Attempt, Cost, Record, Used
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Ended:
     """``path`` is the address as it was sent, ``route`` the one it was laid under (empty where there is none).
 
     ``probe``: somebody asks again and again whether the server lives. ``headers`` have names in lower case.
+    ``failed``: the caller did not get what he asked for. ``used`` is what it made (nothing where it is a client's
+    retry: that was counted already), ``cost`` what that cost, as far as it is known by now; ``answering`` is the
+    attempt that made the answer.
     """
 
     record: Record
@@ -26,33 +27,25 @@ class Ended:
     probe: bool = False
     headers: Sequence[tuple[bytes, bytes]] = ()
     client: str = ""
+    failed: bool = field(init=False)
+    used: Used = field(init=False)
+    cost: Cost | None = field(init=False)
+    answering: Attempt | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        record = self.record
+        self.failed = record.code is not None or record.status >= 400 or not record.status
+        self.used = Used() if record.joined else used_by_now(record)
+        self.cost = cost_by_now(record)
+        self.answering = None
+        for each in reversed(record.attempts):
+            if each.outcome == "ok":
+                self.answering = each
+                break
 
     def header(self, name: bytes) -> str:
         """The first header of that name, empty where there is none."""
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
-
-    @property
-    def failed(self) -> bool:
-        """Whether the caller did not get what he asked for."""
-        return self.record.code is not None or self.record.status >= 400 or not self.record.status
-
-    @cached_property
-    def used(self) -> Used:
-        """What it made; nothing where it is a client's retry: that was counted already."""
-        record = self.record
-        if record.joined:
-            return Used()
-        return record.used if record.usage is None else with_usage(record.used, record.usage)
-
-    @cached_property
-    def cost(self) -> Cost | None:
-        """What it cost, as far as that is known by now; ``None`` where it is not."""
-        return cost_by_now(self.record)
-
-    @cached_property
-    def answering(self) -> Attempt | None:
-        """The attempt that made the answer."""
-        return next((each for each in reversed(self.record.attempts) if each.outcome == "ok"), None)
 
     @property
     def asked(self) -> float | None:

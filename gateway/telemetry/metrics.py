@@ -9,24 +9,21 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway.jobs.tally import LAGS, Tally
-from gateway.record import Attempt
+from gateway.record import Attempt, Used
 from gateway.telemetry.callbacks import Callbacks
+from gateway.telemetry.counts import Count, Times
 from gateway.telemetry.ended import Ended
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 420, 600)
 """Seconds: LiteLLM's classes."""
-
-M = TypeVar("M", Counter, Histogram)
 
 NONE = "None"
 """LiteLLM's label for what is not known or not shown."""
@@ -37,19 +34,6 @@ _FAULT = ("exception_status", "exception_class")
 _MADE = ("model", "requested_model", "api_provider", *_WHO)
 
 
-@dataclass(frozen=True, slots=True)
-class _Labels:
-    """Those of one call."""
-
-    who: tuple[str, str, str]
-    requested: str
-    group: str
-    deployment: str
-    provider: str
-    status: str
-    code: str
-
-
 class Metrics:
     """An ``Observer``. ``models`` are the names that callers may ask for; ``end_users``: they become labels."""
 
@@ -57,7 +41,6 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._models = frozenset(models)
         self._end_users = end_users
-        self._made: dict[tuple[object, tuple[str, ...]], Any] = {}
         ProcessCollector(registry=self.registry)
         count, time = self._counter, self._histogram
         whole = ("route", "status_code", "requested_model", "model_id", "api_provider", *_WHO)
@@ -116,97 +99,81 @@ class Metrics:
         """Count a call. Probes, and whoever reads the metrics, are none."""
         if ended.probe or ended.route.startswith("/metrics"):
             return
-        labels = self._labels(ended)
-        whole = (labels.requested, labels.deployment, labels.provider, *labels.who)
-        self._of(self._total, ended.route, labels.status, *whole).inc()
-        if ended.failed:
-            self._of(self._failed, ended.route, *whole, labels.status, labels.code).inc()
-        if ended.record.kind:
-            self._media(ended, labels)
-
-    def _media(self, ended: Ended, labels: _Labels) -> None:
-        record = ended.record
-        made = (labels.group, labels.requested, labels.provider, *labels.who)
-        route = (ended.route, labels.group, labels.provider)
-        if record.first_byte is not None and not ended.failed:
-            self._of(self._first_byte, *route).observe(record.first_byte)
-        if record.sent:
-            self._of(self._sent, *route).inc(record.sent)
-        if not ended.failed:
-            self._of(self._latency, *made).observe(ended.seconds)
-            if (attempt := ended.answering) is not None and (asked := ended.asked) is not None:
-                self._of(self._api, *made).observe(asked)
-                self._of(self._first_token, *made).observe(attempt.seconds)
-        self._units(ended, made)
-        if (cost := ended.cost) is None:
-            self._of(self._unknown, *made).inc()
-        elif cost.usd:
-            self._of(self._spend, *made).inc(cost.usd)
-        for each in record.attempts:
-            self._attempt(each, labels)
-        self._fallbacks(ended, labels)
-        if record.joined or record.code == "submission_unknown":
-            reason = "client_retry" if record.joined else "outcome_unknown"
-            self._of(self._double, record.kind, reason).inc()
-
-    def _units(self, ended: Ended, made: tuple[str, ...]) -> None:
-        used = ended.used
-        for metric, amount in (
-            (self._characters, used.characters),
-            (self._audio, used.audio_seconds),
-            (self._images, used.images),
-            (self._video, used.video_seconds),
-            (self._tokens_in, used.input_tokens),
-            (self._tokens_out, used.output_tokens),
-        ):
-            if amount:
-                self._of(metric, *made).inc(amount)
-
-    def _attempt(self, attempt: Attempt, labels: _Labels) -> None:
-        if attempt.outcome == "client_gone":
-            return
-        vendor = attempt.deployment.partition("/")[0]
-        where = (labels.requested, attempt.group, attempt.deployment, vendor, *labels.who[1:])
-        self._of(self._asked, *where).inc()
-        if attempt.outcome == "ok":
-            self._of(self._good, *where).inc()
-        else:
-            self._of(self._bad, *where, attempt.outcome).inc()
-
-    def _fallbacks(self, ended: Ended, labels: _Labels) -> None:
-        attempts = ended.record.attempts
-        if not attempts or attempts[-1].group == attempts[0].group:
-            return
-        metric = self._rescued if attempts[-1].outcome == "ok" else self._lost
-        where = (labels.requested, attempts[-1].group, *labels.who[1:], attempts[0].outcome)
-        self._of(metric, *where).inc()
-
-    def _labels(self, ended: Ended) -> _Labels:
         record, who = ended.record, ended.record.who
         requested = record.model if record.model in self._models or not record.model else "other"
-        end_user = who.end_user if self._end_users and who.end_user else NONE
-        return _Labels(
-            (end_user, who.key or NONE, who.alias or NONE),
-            requested,
-            record.group,
-            record.deployment,
-            record.provider,
-            str(record.status),
-            record.code or NONE,
+        caller = (
+            who.end_user if self._end_users and who.end_user else NONE,
+            who.key or NONE,
+            who.alias or NONE,
         )
+        whole = (requested, record.deployment, record.provider, *caller)
+        status = str(record.status)
+        self._total.add((ended.route, status, *whole))
+        if ended.failed:
+            self._failed.add((ended.route, *whole, status, record.code or NONE))
+        if record.kind:
+            self._media(ended, (record.group, requested, record.provider, *caller))
 
-    def _of(self, metric: M, *labels: str) -> M:
-        # prometheus_client's own way to a child checks and converts the labels each time.
-        key = (metric, labels)
-        if key not in self._made:
-            self._made[key] = metric.labels(*labels)
-        return cast("M", self._made[key])
+    def _media(self, ended: Ended, made: tuple[str, ...]) -> None:
+        record, route = ended.record, (ended.route, made[0], made[2])
+        if record.sent:
+            self._sent.add(route, record.sent)
+        if not ended.failed:
+            if record.first_byte is not None:
+                self._first_byte.add(route, record.first_byte)
+            self._latency.add(made, ended.seconds)
+            if (attempt := ended.answering) is not None and (asked := ended.asked) is not None:
+                self._api.add(made, asked)
+                self._first_token.add(made, attempt.seconds)
+        self._units(ended.used, made)
+        if (cost := ended.cost) is None:
+            self._unknown.add(made)
+        elif cost.usd:
+            self._spend.add(made, cost.usd)
+        for each in record.attempts:
+            self._attempt(each, made)
+        if record.attempts and record.attempts[-1].group != record.attempts[0].group:
+            self._fallback(record.attempts[0], record.attempts[-1], made)
+        if record.joined or record.code == "submission_unknown":
+            reason = "client_retry" if record.joined else "outcome_unknown"
+            self._double.add((record.kind, reason))
 
-    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _units(self, used: Used, made: tuple[str, ...]) -> None:
+        if used.characters:
+            self._characters.add(made, used.characters)
+        if used.audio_seconds:
+            self._audio.add(made, used.audio_seconds)
+        if used.images:
+            self._images.add(made, used.images)
+        if used.video_seconds:
+            self._video.add(made, used.video_seconds)
+        if used.input_tokens:
+            self._tokens_in.add(made, used.input_tokens)
+        if used.output_tokens:
+            self._tokens_out.add(made, used.output_tokens)
 
-    def _histogram(self, name: str, text: str, labels: Sequence[str]) -> Histogram:
-        return Histogram(name, text, labels, buckets=BUCKETS, registry=self.registry)
+    def _attempt(self, attempt: Attempt, made: tuple[str, ...]) -> None:
+        if attempt.outcome == "client_gone":
+            return
+        _, requested, _, _, *key = made
+        vendor = attempt.deployment.partition("/")[0]
+        where = (requested, attempt.group, attempt.deployment, vendor, *key)
+        self._asked.add(where)
+        if attempt.outcome == "ok":
+            self._good.add(where)
+        else:
+            self._bad.add((*where, attempt.outcome))
+
+    def _fallback(self, first: Attempt, last: Attempt, made: tuple[str, ...]) -> None:
+        _, requested, _, _, *key = made
+        metric = self._rescued if last.outcome == "ok" else self._lost
+        metric.add((requested, last.group, *key, first.outcome))
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Count:
+        return Count(name, text, labels, self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str]) -> Times:
+        return Times(name, text, labels, self.registry, BUCKETS)
 
 
 class _Read(Collector):
