@@ -37,7 +37,7 @@ from gateway.services.admission import Admission
 from gateway.services.asking import Asker
 from gateway.services.caching import SpeechCache, digests
 from gateway.services.catalog import Catalog
-from gateway.services.deployments import Deployment, expected_usd, open_deployments, routes, rules
+from gateway.services.deployments import Dearest, Deployment, open_deployments, routes, rules
 from gateway.services.guards import Guards
 from gateway.services.health import Health
 from gateway.services.images import ImageService
@@ -108,7 +108,7 @@ async def open_services(
         asker = Asker(table, rules(config.routing))
         outbox = Outbox(DataFolder(data).outbox if tasked and data is not None else None)
         webhooks = await _webhooks(Webhooks(config.general, wire, jobs, outbox), stack)
-        admission = Admission(ring, _limits(ring, crew), config.litellm, table.group, partial(expected_usd, table))
+        admission = Admission(ring, _limits(ring, crew), config.litellm, table.group, Dearest(table))
         tasks = TaskService(asker, admission, Kept(jobs, blobs, book), config, webhooks)
         stack.push_async_callback(tasks.close)
         guards = await _guards(config, stack)

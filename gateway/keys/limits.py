@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
-from gateway.keys.amounts import UNITS, Amounts, Total
+from gateway.keys.amounts import Amounts, Total
 from gateway.keys.periods import period, told
 from gateway.keys.store import Spending
 
@@ -178,7 +178,8 @@ class Limits:
         now = self._monotonic()
         if len(self._paces) >= self._keep:
             self._paces = {each: pace for each, pace in self._paces.items() if not pace.idle(now)}
-        pace = self._paces.setdefault(who, Pace())
+        if (pace := self._paces.get(who)) is None:
+            pace = self._paces[who] = Pace()
         pace.enter(rpm, parallel, now)
         return pace.leave
 
@@ -190,15 +191,19 @@ class Limits:
         held: list[tuple[str, _Account]] = []
         try:
             for budget in budgets:
-                account = await self._load(budget)
+                account = self._accounts.get(budget.who)
+                if account is None or not self._known(account, (budget.duration, budget.anchor)):
+                    account = await self._load(budget)
                 account.holds += 1
                 held.append((budget.who, account))
             # From here on nothing is awaited: no other call comes between the look and the reservation.
             now = self.now()
             for budget, (_, account) in zip(budgets, held, strict=True):
-                begin, end = period(budget.duration, budget.anchor, now)
-                if begin > account.since:
-                    account.since, account.spent = begin, Total()
+                end = None
+                if budget.duration is not None:
+                    begin, end = period(budget.duration, budget.anchor, now)
+                    if begin > account.since:
+                        account.since, account.spent = begin, Total()
                 _check(budget, account, expected, end)
         except BaseException:
             for _, account in held:
@@ -219,23 +224,19 @@ class Limits:
                 account.spent.add(amounts, sign)
             account.settled.add(amounts, sign)
             account.holds += 1
-        if (store := self._store) is None:
-            writing: list[Awaitable[None]] = [self._write([who for who, _ in accounts], amounts, at, sign)]
-        else:
-            writing = [store.add(who, at, amounts, sign) for who, _ in accounts]
-        written = asyncio.ensure_future(writing[0]) if len(writing) == 1 else asyncio.gather(*writing)
+        names = [who for who, _ in accounts]
+        writing = self._write if self._store is None else self._store.add
+        written = asyncio.ensure_future(writing(names, at, amounts, sign))
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
         return written
 
-    async def _write(self, names: Sequence[str], amounts: Amounts, at: float, sign: int) -> None:
+    async def _write(self, names: Sequence[str], at: float, amounts: Amounts, sign: int) -> None:
         store = self._store = await self._spending()
-        await asyncio.gather(*[store.add(who, at, amounts, sign) for who in names])
+        await store.add(names, at, amounts, sign)
 
     async def _load(self, budget: Budget) -> _Account:
         """The account, counting from the begin of the budget's period or of an earlier one of the same rhythm."""
         rhythm = (budget.duration, budget.anchor)
-        if (known := self._accounts.get(budget.who)) is not None and self._known(known, rhythm):
-            return known
         async with self._loading:
             account = self._accounts.get(budget.who) or _Account()
             if self._known(account, rhythm):
@@ -276,7 +277,13 @@ def _booked(
 def _known(actual: Amounts | None, expected: Amounts) -> Amounts:
     if actual is None:
         return expected
-    return Amounts(*(own if (own := getattr(actual, unit)) is not None else getattr(expected, unit) for unit in UNITS))
+    return Amounts(
+        expected.usd if actual.usd is None else actual.usd,
+        expected.characters if actual.characters is None else actual.characters,
+        expected.audio_seconds if actual.audio_seconds is None else actual.audio_seconds,
+        expected.images if actual.images is None else actual.images,
+        expected.video_seconds if actual.video_seconds is None else actual.video_seconds,
+    )
 
 
 def _check(budget: Budget, account: _Account, expected: Amounts, end: float | None) -> None:

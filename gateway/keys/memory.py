@@ -54,9 +54,10 @@ class MemoryKeyStore:
                 total.merge(each)
         return total
 
-    async def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> None:
+    async def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> None:
         """Count a call."""
-        self._spent[who].setdefault(int(at // MINUTE), Total()).add(amounts, sign)
+        for who in names:
+            self._spent[who].setdefault(int(at // MINUTE), Total()).add(amounts, sign)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -111,19 +111,20 @@ class SqliteKeyStore:
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
         return Total(*row)
 
-    def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
         """Count a call."""
         # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
-        return self._file.add(self._add, (who, int(at // MINUTE), amounts, sign), survives="crash")
+        return self._file.add(self._add, (names, int(at // MINUTE), amounts, sign), survives="crash")
 
     async def close(self) -> None:
         """See ``Database.close``."""
         await self._file.close()
 
-    def _add(self, calls: Sequence[tuple[str, int, Amounts, int]]) -> None:
+    def _add(self, calls: Sequence[tuple[Sequence[str], int, Amounts, int]]) -> None:
         totals: defaultdict[tuple[str, int], Total] = defaultdict(Total)
-        for who, minute, amounts, sign in calls:
-            totals[who, minute].add(amounts, sign)
+        for names, minute, amounts, sign in calls:
+            for who in names:
+                totals[who, minute].add(amounts, sign)
         _ADD(self._db, [(*place, *_counted(total)) for place, total in totals.items()])
 
     def _write(self, key: VirtualKey) -> None:

@@ -26,8 +26,8 @@ class Spending(Protocol):
     async def spent(self, who: str, since: float) -> Total:
         """All that was added for ``who`` in the minute of ``since`` and later."""
 
-    def add(self, who: str, at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
-        """Count a call, or take it back (``sign`` -1). Durable when it has been awaited."""
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
+        """Count a call of each of ``names``, or take it back (``sign`` -1). Durable when it has been awaited."""
 
 
 class KeyStore(Spending, Protocol):

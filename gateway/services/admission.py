@@ -30,6 +30,8 @@ ExpectedUsd = Callable[[str, Sequence[MediaRequest]], float | None]
 
 _log = logging.getLogger(__name__)
 
+_KEPT = 10_000  # keys, and models of one, of which something is known
+
 _UNBOOKED = "what a call has used could not be booked: %s"
 
 
@@ -46,9 +48,13 @@ class Admission:
     ) -> None:
         self._ring = ring
         self._limits = limits
-        self._settings = settings
+        self._most_of_a_user = settings.max_end_user_budget
         self._group = group
         self._expected_usd = expected_usd
+        most = settings.max_budget
+        whole = Budget("all", "This gateway as a whole", {"usd": most or 0.0}, settings.budget_duration)
+        self._whole = None if most is None else whole
+        self._holders: dict[str, _Holder] = {}
 
     def enter(self, who: Who) -> Callable[[], None]:
         """A call begins, of whatever kind; call what is returned when it has ended. Raises ``OverRate``."""
@@ -59,22 +65,12 @@ class Admission:
 
     def may_use(self, who: Who, model: str) -> bool:
         """Whether ``model`` is one of those that the key may use. It need not exist."""
-        key = self._key(who)
-        if key is None or not key.models:
-            return True
-        names = [model]
-        with suppress(UnknownModel):
-            names.append(self._group(model))
-        return key.may_use(*names)
+        holder = self._holder(who)
+        return holder is None or self._allowed(holder, model)
 
     def check_model(self, who: Who, model: str) -> None:
         """Raise ``Forbidden`` where the key may not use ``model``."""
-        if not self.may_use(who, model):
-            raise Forbidden(
-                f"This key may not use the model '{model[:200]}'. GET /v1/models lists those that it may use.",
-                param="model",
-                code="key_model_access_denied",
-            )
+        self._check_model(self._holder(who), model)
 
     async def admit(self, who: Who, model: str, requests: Sequence[MediaRequest]) -> Admitted:
         """Room in every budget for ``requests``, which are one call for ``model``.
@@ -82,8 +78,14 @@ class Admission:
         Raises ``Forbidden``, ``OverQuota``, ``InvalidRequest`` where an amount that is limited cannot be known
         before the call, and ``Overloaded`` where the budgets cannot be read.
         """
-        self.check_model(who, model)
-        budgets = self._budgets(who)
+        holder = self._holder(who)
+        self._check_model(holder, model)
+        budgets = [] if holder is None else [holder.budget]  # without limits too: what the key spends is counted
+        if self._most_of_a_user is not None and who.end_user:
+            user = f"user:{who.end_user}", f"The end user '{who.end_user}'"
+            budgets.append(Budget(*user, {"usd": self._most_of_a_user}))
+        if self._whole is not None:
+            budgets.append(self._whole)
         if not budgets:
             return Admitted(None)
         try:
@@ -93,15 +95,40 @@ class Admission:
             raise Overloaded("The budgets cannot be read now; try again.", code="budgets_unavailable") from error
 
     def _expected(self, model: str, requests: Sequence[MediaRequest]) -> Amounts:
-        return Amounts(
-            usd=self._expected_usd(model, requests),
-            characters=sum(len(each.text) for each in requests if isinstance(each, SpeechRequest)),
-            audio_seconds=sum(
-                len(each.text) / SLOWEST_SPEECH / each.speed for each in requests if isinstance(each, SpeechRequest)
-            ),
-            images=sum(each.n for each in requests if isinstance(each, ImageRequest)),
-            video_seconds=_sum([each.seconds for each in requests if isinstance(each, VideoRequest)]),
-        )
+        characters, audio_seconds, images = 0, 0.0, 0
+        video_seconds: float | None = 0.0
+        for each in requests:
+            if isinstance(each, SpeechRequest):
+                characters += len(each.text)
+                audio_seconds += len(each.text) / SLOWEST_SPEECH / each.speed
+            elif isinstance(each, ImageRequest):
+                images += each.n
+            elif isinstance(each, VideoRequest):
+                if each.seconds is None or video_seconds is None:
+                    video_seconds = None
+                else:
+                    video_seconds += each.seconds
+        usd = self._expected_usd(model, requests)
+        return Amounts(usd, characters, audio_seconds, images, video_seconds)
+
+    def _check_model(self, holder: _Holder | None, model: str) -> None:
+        if holder is not None and not self._allowed(holder, model):
+            raise Forbidden(
+                f"This key may not use the model '{model[:200]}'. GET /v1/models lists those that it may use.",
+                param="model",
+                code="key_model_access_denied",
+            )
+
+    def _allowed(self, holder: _Holder, model: str) -> bool:
+        if not holder.key.models or model in holder.allowed:
+            return True
+        names = [model]
+        with suppress(UnknownModel):
+            names.append(self._group(model))
+        allowed = holder.key.may_use(*names)
+        if allowed and len(holder.allowed) < _KEPT:
+            holder.allowed.add(model)
+        return allowed
 
     def _key(self, who: Who) -> VirtualKey | None:
         if not who.key:
@@ -111,18 +138,27 @@ class Admission:
             raise Unauthorized("This key no longer exists.")
         return key
 
-    def _budgets(self, who: Who) -> list[Budget]:
-        """Of the key (though it may be without limits: what it spends is counted), of the end user, of all."""
-        settings, found = self._settings, []
-        if (key := self._key(who)) is not None:
-            found.append(budget_of(key))
-        if settings.max_end_user_budget is not None and who.end_user:
-            most = {"usd": settings.max_end_user_budget}
-            found.append(Budget(f"user:{who.end_user}", f"The end user '{who.end_user}'", most))
-        if settings.max_budget is not None:
-            most = {"usd": settings.max_budget}
-            found.append(Budget("all", "This gateway as a whole", most, settings.budget_duration))
-        return found
+    def _holder(self, who: Who) -> _Holder | None:
+        key = self._key(who)
+        if key is None:
+            return None
+        holder = self._holders.get(key.token)
+        if holder is None or holder.key is not key:  # it was changed
+            if len(self._holders) >= _KEPT:
+                self._holders.clear()
+            holder = self._holders[key.token] = _Holder(key)
+        return holder
+
+
+class _Holder:
+    """What is found out of a key once: its budget, and models that it was ``allowed``."""
+
+    __slots__ = ("allowed", "budget", "key")
+
+    def __init__(self, key: VirtualKey) -> None:
+        self.key = key
+        self.budget = budget_of(key)
+        self.allowed: set[str] = set()
 
 
 def budget_of(key: VirtualKey) -> Budget:
@@ -270,8 +306,3 @@ def _unbooked(written: asyncio.Future[Any]) -> None:
 
 def _nothing() -> None:
     return None
-
-
-def _sum(numbers: Sequence[float | None]) -> float | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None

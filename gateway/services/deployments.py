@@ -131,13 +131,25 @@ def routes(config: Config, deployments: list[Deployment]) -> Routes[Deployment]:
     return Routes(groups, also, config.fallbacks, config.content_policy)
 
 
-def expected_usd(table: Routes[Deployment], model: str, requests: Sequence[MediaRequest]) -> float | None:
-    """What a call may cost at the dearest deployment that may answer it; ``None`` where that is unknown of one.
+class Dearest:
+    """What a call may cost at the dearest deployment that may answer it; ``None`` where that is unknown of one."""
 
-    Raises ``UnknownModel``.
-    """
-    # Mostly it is one and the same.
-    prices = {id(each.deployment.price): each.deployment.price for each in table.candidates(model)}
-    costs = [expected(price, requests)[1] for price in prices.values()]
-    known = [cost.usd for cost in costs if cost is not None]
-    return max(known) if len(known) == len(costs) else None
+    def __init__(self, table: Routes[Deployment]) -> None:
+        self._table = table
+        self._prices: dict[str, tuple[object, list[Price | None]]] = {}  # of a group, with what they were found in
+
+    def __call__(self, model: str, requests: Sequence[MediaRequest]) -> float | None:
+        """Raises ``UnknownModel``."""
+        group, candidates = self._table.group(model), self._table.candidates(model)
+        found, prices = self._prices.get(group, (None, []))
+        if found is not candidates:
+            # Mostly it is one and the same.
+            prices = [*{id(each.deployment.price): each.deployment.price for each in candidates}.values()]
+            self._prices[group] = candidates, prices
+        dearest = 0.0
+        for price in prices:
+            _, cost = expected(price, requests)
+            if cost is None:
+                return None
+            dearest = max(dearest, cost.usd)
+        return dearest

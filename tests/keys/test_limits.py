@@ -32,8 +32,8 @@ class Slow(MemoryKeyStore):
             await asyncio.sleep(0)
         return found
 
-    async def add(self, who, at, amounts, sign=1):
-        await super().add(who, at, amounts, sign)
+    async def add(self, names, at, amounts, sign=1):
+        await super().add(names, at, amounts, sign)
         await asyncio.sleep(0)
 
 

@@ -46,8 +46,8 @@ async def test_two_stores_of_one_file(tmp_path: Path) -> None:
         found, mark = await store.changed(0)
         assert {token for token, _ in found} == {key.token for key in keys}
         assert mark == 20
-    await one.add("a", 0, Amounts(images=1))
-    await other.add("a", 0, Amounts(images=1))
+    await one.add(["a"], 0, Amounts(images=1))
+    await other.add(["a"], 0, Amounts(images=1))
     assert (await one.spent("a", 0)).images == 2
     assert {stat.S_IMODE(each.stat().st_mode) for each in os.scandir(tmp_path)} == {0o600}
     await one.close()

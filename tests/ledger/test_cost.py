@@ -6,7 +6,7 @@ import pytest
 
 from gateway.ledger.cost import configured, cost, expected, failed, metered, total
 from gateway.record import Cost, Used
-from gateway.services.deployments import expected_usd, open_deployments, routes
+from gateway.services.deployments import Dearest, open_deployments, routes
 from providers.base import errors, registry
 from providers.base.contract import ImageRequest, SpeechRequest, Usage, VideoRequest
 from providers.base.price import Price, Rate, free
@@ -183,5 +183,5 @@ model_list:
 litellm_settings: {fallbacks: [{cheap: [dear]}, {unpriced: [dear]}]}
 """
     config = config_of(text)
-    found = expected_usd(routes(config, await open_deployments(config, Resources())), model, [SPEECH])
+    found = Dearest(routes(config, await open_deployments(config, Resources())))(model, [SPEECH])
     assert found == (None if usd is None else pytest.approx(usd))
