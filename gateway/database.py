@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -268,8 +267,10 @@ def _tell_all(answers: Sequence[_Answer]) -> None:
     for each in answers:
         loops.setdefault(each[0].get_loop(), []).append(each)
     for loop, its in loops.items():
-        with suppress(RuntimeError):  # it has closed meanwhile, and nobody waits
+        try:
             loop.call_soon_threadsafe(_tell, its)
+        except RuntimeError:
+            continue  # it has closed meanwhile, and nobody waits
 
 
 def _tell(answers: list[_Answer]) -> None:

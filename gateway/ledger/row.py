@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from gateway.ledger.cost import SURENESS, cost, metered, total, with_usage
@@ -12,6 +13,7 @@ from gateway.record import NOTHING, Attempt, Certainty, Cost, Record, Used
 By = Literal["key", "model", "user", "tag", "day"]
 
 _ATTEMPT = tuple(each.name for each in fields(Attempt))
+_attempt = attrgetter(*_ATTEMPT)
 _CALL_TYPES = {
     "/audio/speech": "aspeech",
     "/audio/transcriptions": "atranscription",
@@ -160,7 +162,7 @@ def row_of(record: Record) -> Row:
         provider=record.provider,
         joined=record.joined,
         cached=record.cached,
-        attempts=tuple({name: getattr(each, name) for name in _ATTEMPT} for each in record.attempts),
+        attempts=tuple([dict(zip(_ATTEMPT, _attempt(each), strict=True)) for each in record.attempts]),
         characters=used.characters,
         audio_seconds=used.audio_seconds,
         images=used.images,
@@ -169,7 +171,7 @@ def row_of(record: Record) -> Row:
         input_tokens=used.input_tokens,
         output_tokens=used.output_tokens,
         queue=record.queued,
-        vendor=sum(each.seconds for each in record.attempts) if record.attempts else None,
+        vendor=sum([each.seconds for each in record.attempts]) if record.attempts else None,
         first_byte=record.first_byte,
         seconds=record.seconds,
         status=record.status,

@@ -94,9 +94,12 @@ class Load:
 
 def pick(seats: Sequence[tuple[Traits, Load]], balance: Balance, chance: Random, now: float) -> int:
     """The place in ``seats`` (one at least) of the deployment to ask: the lowest ``order``, then by the strategy."""
-    orders = [traits.order for traits, _ in seats]
-    first = min(orders)
-    places = [place for place, order in enumerate(orders) if order == first]
+    first, places = inf, list[int]()
+    for place, (traits, _) in enumerate(seats):
+        if not places or traits.order < first:
+            first, places = traits.order, [place]
+        elif traits.order == first:
+            places.append(place)
     if len(places) == 1:
         return places[0]
     if balance.strategy == "simple-shuffle":

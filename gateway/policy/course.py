@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -21,6 +20,8 @@ D = TypeVar("D")
 _DEFAULT = "default"
 """The tag of deployments that answer calls whose tags nobody has (LiteLLM's tag-based routing)."""
 
+_KNOWN = 1000  # answers to who is able
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -33,13 +34,14 @@ class Rules:
 
 
 class Seat(Generic[D]):
-    """One deployment with what the config says of it and what is known of it now."""
+    """One deployment with what the config says of it and what is known of it now. ``bounded``: it may be full."""
 
     def __init__(self, deployment: D, traits: Traits) -> None:
         self.deployment = deployment
         self.traits = traits
         self.load = Load()
         self.health = Health()
+        self.bounded = traits.rpm is not None or traits.max_parallel is not None
 
 
 @dataclass(slots=True)
@@ -66,11 +68,12 @@ class Fleet(Generic[D]):
         self.chance = chance
         self._traits = traits
         self._seats: dict[str, Seat[D]] = {}
+        self._able: dict[tuple[str, object], tuple[int, list[Seat[D]]]] = {}
         self._budgets: dict[str, Budget] = {}
 
     def seats(self, group: str, able: Callable[[D], bool], tags: frozenset[str]) -> list[Seat[D]]:
         """The deployments of a group that can make what is asked for and have its tags."""
-        seats = [self._seat(deployment) for deployment in self.routes.deployments(group) if able(deployment)]
+        seats = self._capable(group, able)
         if not self.rules.tagged:
             return seats
         default = [seat for seat in seats if _DEFAULT in seat.traits.tags]
@@ -80,7 +83,20 @@ class Fleet(Generic[D]):
 
     def budget(self, group: str) -> Budget:
         """The retry budget of a group."""
-        return self._budgets.setdefault(group, Budget())
+        if (budget := self._budgets.get(group)) is None:
+            budget = self._budgets[group] = Budget()
+        return budget
+
+    def _capable(self, group: str, able: Callable[[D], bool]) -> list[Seat[D]]:
+        """Nearly all calls ask for the same: it is known by the function that says who is able."""
+        deployments = self.routes.deployments(group)
+        size, seats = self._able.get((group, able), (-1, []))
+        if size != len(deployments):
+            if len(self._able) >= _KNOWN:
+                self._able.clear()
+            seats = [self._seat(deployment) for deployment in deployments if able(deployment)]
+            self._able[group, able] = len(deployments), seats
+        return seats
 
     def conditions(self, now: float) -> dict[str, tuple[int, int]]:
         """Each deployment that was asked by now: 0 it works, 1 its last call failed, 2 it is left alone; and how often
@@ -119,14 +135,14 @@ class Course(Generic[D]):
         self._stops = [(self._group, self._seats(self._group))]
         if others:
             self._stops += self._stand_ins(others)
-        self._home = next((seats for _, seats in self._stops if seats), [])
+        self._home = self._stops[0][1] or next((seats for _, seats in self._stops if seats), [])
         if not self._home and any(map(asked.able, fleet.routes.deployments(self._group))):
             raise InvalidRequest("No deployment of this model has the tags of this call.", param="tags")
         self._ends = inf if asked.wishes.timeout is None else now + asked.wishes.timeout
         self._at = 0
         self._again = 0  # repetitions in the group that is being asked
         self._last: Seat[D] | None = None
-        self._times: Counter[str] = Counter()
+        self._times: dict[str, int] = {}  # by key
         self._spent: set[str] = set()
         self._errors: list[tuple[int, ProviderError]] = []
         self._final: ProviderError | None = None
@@ -161,7 +177,7 @@ class Course(Generic[D]):
                 step = self._within(place, now, full=full)
                 if step is not None:
                     return self._entered(step)
-        if not self._home or any(self._times[seat.traits.key] for seat in self._home):
+        if not self._home or any(seat.traits.key in self._times for seat in self._home):
             return None
         # All are cooling: nobody is turned away for that, the one that comes back first is asked all the same.
         seat = min(self._home, key=lambda seat: (seat.health.until, seat.traits.order))
@@ -219,11 +235,11 @@ class Course(Generic[D]):
             for seat in self._stops[place][1]
             if seat.traits.key not in self._spent
             and now >= seat.health.until
-            and (full or not seat.load.full(seat.traits, now))
+            and (full or not seat.bounded or not seat.load.full(seat.traits, now))
         ]
         if not self._times:  # the first of all
             return self._step(place, self._picked(seats, now), 0.0, now) if seats else None
-        fresh = [seat for seat in seats if not self._times[seat.traits.key]]
+        fresh = [seat for seat in seats if seat.traits.key not in self._times]
         if place != self._at or not self._errors or self._last is None:
             return self._step(place, self._picked(fresh, now), 0.0, now) if fresh else None
         last = self._errors[-1][1]
@@ -266,6 +282,7 @@ class Course(Generic[D]):
     def _entered(self, step: Step[D]) -> Step[D]:
         self._again = self._again + 1 if self._times and step.place == self._at else 0
         self._at = step.place
-        self._times[step.seat.traits.key] += 1
+        key = step.seat.traits.key
+        self._times[key] = self._times.get(key, 0) + 1
         self._last = step.seat
         return step

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from gateway.errors import GatewayError, InvalidRequest, Timeout
 from gateway.jobs.errors import SubmissionUnknown
@@ -93,9 +93,7 @@ class Asker:
         """
         record, wishes = about
 
-        def able(each: Deployment) -> bool:
-            return kind in each.makes and only in (None, each.key)
-
+        able = _ABLE[kind] if only is None else _lone(kind, only)
         course = Course(self.fleet, Asked(model, able, wishes, kind), self._now())
         if not course.possible:
             raise InvalidRequest(f"The model '{model[:200]}' does not make {_PLURAL[kind]}.", param="model")
@@ -152,6 +150,13 @@ class Asker:
 
 
 _PLURAL = {"speech": "speech", "image": "images", "video": "videos", "transcription": "transcriptions"}
+
+
+def _lone(kind: Kind, only: str | None) -> Callable[[Deployment], bool]:
+    return lambda each: kind in each.makes and only in (None, each.key)
+
+
+_ABLE = {kind: _lone(kind, None) for kind in get_args(Kind)}
 _NOT_TAKEN = (
     "The task was not taken within {:g} s. It may be yet, and was sent to nobody else; the same call with the same "
     "Idempotency-Key finds it."

@@ -136,16 +136,16 @@ class Dearest:
 
     def __init__(self, table: Routes[Deployment]) -> None:
         self._table = table
-        self._prices: dict[str, tuple[object, list[Price | None]]] = {}  # of a group, with what they were found in
+        self._prices: dict[str, tuple[object, list[Price | None]]] = {}  # by model, with what they were found in
 
     def __call__(self, model: str, requests: Sequence[MediaRequest]) -> float | None:
         """Raises ``UnknownModel``."""
-        group, candidates = self._table.group(model), self._table.candidates(model)
-        found, prices = self._prices.get(group, (None, []))
+        candidates = self._table.candidates(model)
+        found, prices = self._prices.get(model, (None, []))
         if found is not candidates:
             # Mostly it is one and the same.
             prices = [*{id(each.deployment.price): each.deployment.price for each in candidates}.values()]
-            self._prices[group] = candidates, prices
+            self._prices[model] = candidates, prices
         dearest = 0.0
         for price in prices:
             _, cost = expected(price, requests)
