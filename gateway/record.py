@@ -94,8 +94,9 @@ class Record:
     clients choose ``id``; ``media``: the ledger keeps it.
 
     ``costs`` are those of attempts that failed, ``charges`` those of tasks by their jobs. A stream has a ``price`` and
-    a ``usage`` that its provider counts up. ``texts`` are the caller's, by field, as his guards let them pass; ``sent``
-    counts the body's bytes. ``writing`` ends when what its caller has spent is durable.
+    a ``usage`` that its provider counts up; ``priced`` is what was asked last of its cost, and the answer. ``texts``
+    are the caller's, by field, as his guards let them pass; ``sent`` counts the body's bytes. ``writing`` ends when
+    what its caller has spent is durable.
     """
 
     id: str
@@ -126,6 +127,7 @@ class Record:
     charges: dict[str, Cost | None] = field(default_factory=dict)
     price: Price | None = None
     usage: Usage | None = None
+    priced: tuple[Used, Price | None, Cost | None] | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     sent: int = 0
     writing: list[asyncio.Future[Any]] = field(default_factory=list)

@@ -126,11 +126,11 @@ def total(costs: Iterable[Cost | None]) -> Cost | None:
     return Cost(round(usd, 12), SURENESS[rank]) if parts else NOTHING
 
 
-def metered(price: Price | None, used: Used, usage: Usage) -> Cost | None:
-    """The cost by now of sound that is streamed; what the vendor reports counts, unless the config sets a price."""
-    if usage.cost_usd is not None and not (price is not None and price.source == CONFIG):
-        return Cost(usage.cost_usd, "reported")
-    return cost(price, with_usage(used, usage))
+def reported(price: Price | None, usage: Usage) -> Cost | None:
+    """What the vendor says that sound has cost by now, where it does, and unless the config sets a price."""
+    if usage.cost_usd is None or (price is not None and price.source == CONFIG):
+        return None
+    return Cost(usage.cost_usd, "reported")
 
 
 def with_usage(used: Used, usage: Usage) -> Used:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, Literal
 
-from gateway.ledger.cost import SURENESS, cost, metered, total, with_usage
+from gateway.ledger.cost import SURENESS, cost, reported, total, with_usage
 from gateway.record import NOTHING, Attempt, Certainty, Cost, Record, Used
 
 By = Literal["key", "model", "user", "tag", "day"]
@@ -114,10 +114,18 @@ def own_cost(record: Record) -> Cost | None:
         return NOTHING
     if record.usage is None:
         return total(record.costs)
-    stream = metered(record.price, record.used, record.usage)
+    stream = reported(record.price, record.usage) or _priced(record, used_by_now(record))
     if record.code and stream is not None and stream.usd and stream.certainty != "reported":
         stream = Cost(stream.usd, "possible")  # it broke off, and nobody says what is charged for the rest
     return total([*record.costs, stream]) if record.costs else stream
+
+
+def _priced(record: Record, used: Used) -> Cost | None:
+    """What a stream costs: four ask for each call, mostly when nothing is new."""
+    known = record.priced
+    if known is None or known[0] is not used or known[1] is not record.price:
+        known = record.priced = (used, record.price, cost(record.price, used))
+    return known[2]
 
 
 def used_by_now(record: Record) -> Used:
@@ -135,7 +143,7 @@ def cost_at_start(record: Record) -> Cost | None:
     """What a call costs as far as that is known when its answer begins, its tasks included."""
     if record.joined:
         return NOTHING
-    stream = [] if record.usage is None else [cost(record.price, record.used)]
+    stream = [] if record.usage is None else [_priced(record, record.used)]
     return total([*record.costs, *stream, *record.charges.values()])
 
 

@@ -47,7 +47,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _PLAIN = (OSError, ImportError, sqlite3.Error, StoreError, HookError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One event. ``fields`` are made where somebody writes them."""
 

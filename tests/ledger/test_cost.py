@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.ledger.cost import configured, cost, expected, failed, metered, total
-from gateway.record import Cost, Used
+from gateway.ledger.cost import configured, cost, expected, failed, total
+from gateway.ledger.row import own_cost
+from gateway.record import Cost, Record, Used
 from gateway.services.deployments import Dearest, open_deployments, routes
 from providers.base import errors, registry
 from providers.base.contract import ImageRequest, SpeechRequest, Usage, VideoRequest
@@ -150,11 +151,25 @@ def test_a_price_that_does_nothing_here_is_said() -> None:
 
 def test_streams_cost_what_they_have_used() -> None:
     price = Price(per_audio_second=0.5)
+
+    def metered(price: Price | None, used: Used, usage: Usage) -> Cost | None:
+        return own_cost(Record("", "", price=price, used=used, usage=usage))
+
     assert metered(price, Used(characters=3), Usage(audio_seconds=2.0)) == Cost(1.0)
     assert metered(price, Used(characters=3), Usage(audio_seconds=2.0, cost_usd=7.0)) == Cost(7.0, "reported")
     own = configured({"output_cost_per_second": 1.0}, "audio_speech", price)
     assert metered(own, Used(), Usage(audio_seconds=2.0, cost_usd=7.0)) == Cost(2.0)
     assert metered(free("x"), Used(), Usage()) == Cost(0.0)
+
+
+def test_a_stream_that_is_counted_up_costs_more_each_time() -> None:
+    usage = Usage(audio_seconds=1.0)
+    record = Record("", "", price=Price(per_audio_second=0.5), used=Used(characters=3), usage=usage)
+    assert [own_cost(record), own_cost(record)] == [Cost(0.5)] * 2
+    usage.audio_seconds = 3.0
+    assert own_cost(record) == Cost(1.5)
+    record.price = Price(per_character=1.0)
+    assert own_cost(record) == Cost(3.0)
 
 
 @pytest.mark.parametrize(
