@@ -17,7 +17,7 @@ from gateway.blobs.memory import MemoryBlobs
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config, GeneralSettings
 from gateway.data import DataFolder, DataFolderError
-from gateway.database import DatabaseThread, StoreError
+from gateway.database import StoreError
 from gateway.jobs.job import Job
 from gateway.jobs.memory import MemoryJobStore
 from gateway.jobs.sqlite import SqliteJobStore
@@ -181,8 +181,6 @@ class Rooms:
         self._crew = crew
         self._stack = stack
         self._secret = b""
-        # Both are written to at the end of each call, which waits for both: it wakes one thread, not two.
-        self._spend = DatabaseThread("spend")
 
     @property
     def leads(self) -> bool:
@@ -206,7 +204,7 @@ class Rooms:
         if not settings.disable_spend_logs:
             await self._take()
             path = None if self._folder is None else self._folder.ledger
-            store = await asyncio.to_thread(SqliteLedger, path, self._spend)
+            store = await asyncio.to_thread(SqliteLedger, path)
         book = Book(store, settings.maximum_spend_logs_retention_period if self.leads else None)
         self._stack.push_async_callback(book.close)
         return book
@@ -236,7 +234,7 @@ class Rooms:
             await self._take()
         except DataFolderError as error:
             raise StoreError(str(error)) from error
-        return await asyncio.to_thread(SqliteKeyStore, self._folder.keys, self._spend)
+        return await asyncio.to_thread(SqliteKeyStore, self._folder.keys)
 
     async def _take(self) -> None:
         if not self._secret and self._folder is not None:

@@ -1,4 +1,4 @@
-"""SQLite files behind an event loop: a thread that works for one or several, and one flush to disk for many callers."""
+"""One SQLite file behind an event loop: a thread of its own, and one flush to disk for many callers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any, Literal, TypeVar
 
 _log = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 Survives = Literal["power", "crash"]
 
-_Asked = tuple["Database", Callable[..., Any], Any, Survives | None, asyncio.Future[Any]]
-"""The file, what to do, an item for it (see ``Database.add``), what it must survive where it writes, who waits."""
+_Asked = tuple[Callable[..., Any], Any, Survives | None, asyncio.Future[Any]]
+"""What to do, an item for it (see ``Database.add``), what it must survive where it writes, who waits."""
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _NONE = object()
@@ -68,84 +68,23 @@ class Insert:
             db.execute(self._texts[len(part)], [*chain.from_iterable(part)])
 
 
-class DatabaseThread:
-    """Works for one file or several, and lives as long as one of them is open.
-
-    What was asked for while it was busy it does in one go, one transaction for each file, and tells of it at once: a
-    call that waits for two files costs one wake of the thread and one of the loop.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.asked: SimpleQueue[_Asked] = SimpleQueue()
-        self._name = name
-        self._files = 0
-        self._counting = Lock()
-
-    def one_more(self) -> None:
-        """A file is open."""
-        with self._counting:
-            self._files += 1
-            if self._files == 1:
-                Thread(target=self._serve, name=self._name, daemon=True).start()
-
-    def one_less(self) -> bool:
-        """A file is closed; whether others are open. For the thread alone."""
-        with self._counting:
-            self._files -= 1
-            return self._files > 0
-
-    def _serve(self) -> None:
-        more = True
-        while more:
-            taken = [self.asked.get()]
-            taken += [self.asked.get() for _ in range(min(self.asked.qsize(), _TOGETHER - 1))]
-            try:
-                more = self._answer(taken)
-            except BaseException:
-                _log.exception("a fault on the database's thread")
-                Thread(target=self._serve, daemon=True).start()  # for those who come next
-                raise
-
-    def _answer(self, taken: list[_Asked]) -> bool:
-        """Whether there will be more."""
-        files: dict[Database, list[_Asked]] = {}
-        for asked in taken:
-            files.setdefault(asked[0], []).append(asked)
-        answers: list[_Answer] = []
-        more = True
-        try:
-            for file, its in files.items():
-                answers += file.answer(its)
-                if file.ended:
-                    more = self.one_less()
-        except BaseException:
-            broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
-            answers += [(future, None, broken) for _, _, _, _, future in taken]  # who has an answer keeps it
-            raise
-        finally:
-            _tell_all(answers)
-        return more
-
-
 class Database:
-    """The connection is used on one thread; what callers ask for meanwhile goes into one transaction.
+    """The connection is used on a thread of its own; what callers ask for meanwhile goes into one transaction.
 
     ``connection`` is for the functions given to ``do`` alone. One process at a time. Raises ``StoreError`` where the
-    file cannot be opened or comes from a newer version. ``path`` ``None`` is a database in memory. ``thread`` is the
-    one that it shares with other files, else it has its own.
+    file cannot be opened or comes from a newer version. ``path`` ``None`` is a database in memory.
     """
 
-    def __init__(self, path: Path | None, schema: Schema, thread: DatabaseThread | None = None) -> None:
-        self.ended = False
+    def __init__(self, path: Path | None, schema: Schema) -> None:
         self._closed = False
         self._survives = schema.survives
         self._waits_for_disk = schema.survives == "power"
+        self._asked: SimpleQueue[_Asked] = SimpleQueue()
         try:
             self.connection = _open(path, schema)
         except (sqlite3.Error, OSError, StoreError) as error:
             raise StoreError(f"{path}: {error}") from error
-        self._thread = thread or DatabaseThread("memory" if path is None else path.stem)
-        self._thread.one_more()
+        Thread(target=self._serve, name="memory" if path is None else path.stem, daemon=True).start()
 
     def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> asyncio.Future[T]:
         """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable.
@@ -168,7 +107,7 @@ class Database:
         if self._closed:
             future.set_exception(StoreError("the store is closed"))
         else:
-            self._thread.asked.put((self, run, item, survives, future))
+            self._asked.put((run, item, survives, future))
         return future
 
     async def close(self) -> None:
@@ -178,13 +117,30 @@ class Database:
             self._closed = True
             await asyncio.wait([closed])
 
-    def answer(self, taken: Sequence[_Asked]) -> list[_Answer]:
-        """Do what is asked for. For the thread alone."""
-        answers = self._together(_parts(taken))
-        if taken[-1][1] is _last:
-            self.ended = True
-            self.connection.close()
-        return answers
+    def _serve(self) -> None:
+        """The thread: what was asked for while it was busy it does in one go, and tells of it at once."""
+        more = True
+        while more:
+            taken = [self._asked.get()]
+            taken += [self._asked.get() for _ in range(min(self._asked.qsize(), _TOGETHER - 1))]
+            more = taken[-1][0] is not _last
+            try:
+                self._answer(taken)
+            except BaseException:
+                _log.exception("a fault on the database's thread")
+                if more:
+                    Thread(target=self._serve, daemon=True).start()  # for those who come next
+                raise
+
+    def _answer(self, taken: Sequence[_Asked]) -> None:
+        broken = StoreError("nothing was written: a fault of the gateway's own, which its log has")
+        answers: list[_Answer] = [(future, None, broken) for _, _, _, future in taken]
+        try:
+            answers = self._together(_parts(taken))
+        finally:
+            if taken[-1][0] is _last:
+                self.connection.close()
+            _tell_all(answers)
 
     def _together(self, parts: Sequence[_Part]) -> list[_Answer]:
         answers: list[_Answer] = []
@@ -236,7 +192,7 @@ class _Part:
     __slots__ = ("futures", "items", "run", "survives")
 
     def __init__(self, asked: _Asked) -> None:
-        _, self.run, item, self.survives, future = asked
+        self.run, item, self.survives, future = asked
         self.items = None if item is _NONE else [item]
         self.futures = [future]
 
@@ -245,7 +201,7 @@ def _parts(taken: Sequence[_Asked]) -> list[_Part]:
     """What is to be done, in its order: what was added one after the other is one write."""
     parts: list[_Part] = []
     for asked in taken:
-        _, run, item, _, future = asked
+        run, item, _, future = asked
         if item is _NONE:
             if not future.cancelled():
                 parts.append(_Part(asked))

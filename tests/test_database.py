@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from gateway.database import Database, DatabaseThread, Insert, Schema, StoreError
+from gateway.database import Database, Insert, Schema, StoreError
 
 TABLE = Schema(1, "CREATE TABLE numbers (number INTEGER)")
 
@@ -43,34 +43,25 @@ async def test_a_fault_on_the_thread_is_told_and_the_next_are_served(
     await database.close()
 
 
-async def test_files_share_a_thread_which_ends_with_the_last_of_them(tmp_path: Path) -> None:
-    thread = DatabaseThread("shared")
-    one, other = (Database(tmp_path / name, TABLE, thread) for name in ("one.sqlite", "other.sqlite"))
+async def test_what_many_add_is_written_together_and_in_its_order(tmp_path: Path) -> None:
+    file = Database(tmp_path / "numbers.sqlite", TABLE)
     writes: list[int] = []
 
     def write(numbers: Sequence[int]) -> None:
         writes.append(len(numbers))
-        Insert("INSERT INTO numbers (number)", 1)(one.connection, [(number,) for number in numbers])
+        Insert("INSERT INTO numbers (number)", 1)(file.connection, [(number,) for number in numbers])
 
-    def read(database: Database) -> Callable[[], list[tuple[int]]]:
-        return lambda: database.connection.execute("SELECT count(*) FROM numbers").fetchall()
+    def read() -> list[tuple[int]]:
+        return file.connection.execute("SELECT count(*) FROM numbers").fetchall()
 
-    # Between two reads nothing is moved: each sees what was added before it, and no more.
-    adding = [one.add(write, number) for number in range(100)]
-    first = one.do(read(one))
-    adding += [one.add(write, number) for number in range(100)]
+    # A read sees what was added before it, and no more.
+    adding = [file.add(write, number) for number in range(100)]
+    first = file.do(read)
+    adding += [file.add(write, number) for number in range(100)]
     adding[0].cancel()  # it is written all the same
-    assert [await first, await one.do(read(one)), await other.do(read(other))] == [[(100,)], [(200,)], [(0,)]]
+    assert [await first, await file.do(read)] == [[(100,)], [(200,)]]
     assert sum(writes) == 200
     await asyncio.gather(*adding[1:])
-    await one.close()
+    await file.close()
     with pytest.raises(StoreError, match="closed"):
-        await one.do(read(one))
-    assert await other.do(read(other)) == [(0,)]
-    await other.close()
-    for each in threading.enumerate():
-        if each.name == "shared":
-            await asyncio.to_thread(each.join)
-    third = Database(None, TABLE, thread)  # it begins again where there is work
-    assert await third.do(lambda: 7) == 7
-    await third.close()
+        await file.do(read)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from gateway.database import Database, DatabaseThread, Insert, Schema
+from gateway.database import Database, Insert, Schema
 from gateway.keys.amounts import UNITS, Amounts, Total
 from gateway.keys.key import VirtualKey, from_json, to_json
 from gateway.keys.store import MINUTE, AliasTaken
@@ -50,10 +50,10 @@ ON CONFLICT DO UPDATE SET mark = {_MARK}, alias = excluded.alias, record = exclu
 
 
 class SqliteKeyStore:
-    """A ``KeyStore`` in a file, on a ``thread`` (see ``Database``). Raises ``StoreError`` where it cannot be opened."""
+    """A ``KeyStore`` in a file (see ``Database``). Raises ``StoreError`` where it cannot be opened."""
 
-    def __init__(self, path: Path, thread: DatabaseThread | None = None) -> None:
-        self._file = Database(path, Schema(1, _SCHEMA), thread)
+    def __init__(self, path: Path) -> None:
+        self._file = Database(path, Schema(1, _SCHEMA))
         self._db = self._file.connection
 
     async def put(self, key: VirtualKey) -> None:

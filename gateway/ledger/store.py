@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.database import Database, DatabaseThread, Insert, Schema
+from gateway.database import Database, Insert, Schema
 from gateway.ledger.cost import SURENESS
 from gateway.ledger.row import Amounts, By, Charge, Filter, Row
 from gateway.record import Cost
@@ -126,11 +126,10 @@ class LedgerStore(Protocol):
 
 
 class SqliteLedger:
-    """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. ``thread`` as on ``Database``. Raises
-    ``StoreError``."""
+    """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. Raises ``StoreError``."""
 
-    def __init__(self, path: Path | None, thread: DatabaseThread | None = None) -> None:
-        self._file = Database(path, Schema(1, _TABLES, survives="crash"), thread)
+    def __init__(self, path: Path | None) -> None:
+        self._file = Database(path, Schema(1, _TABLES, survives="crash"))
         self._db = self._file.connection
 
     def write(self, rows: Sequence[Row]) -> Awaitable[object]:
