@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ from gateway.workers.listening import url as url
 _log = logging.getLogger(__name__)
 
 _GIVE_BACK = 50  # ticks, of a tenth of a second
+_PLACES = 8  # connections that can be taken in one turn of the loop
 
 
 class Server(uvicorn.Server):
@@ -58,9 +60,10 @@ class Server(uvicorn.Server):
         if self._crew is not None:
             self._serve_with(self._crew)
         else:
-            for listener in self.servers:
+            for listener in [*self.servers]:
                 for each in listener.sockets:
                     _log.info("listening on %s", url(each))
+                    await self._listen_more(each.fileno())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal: drain first, leave on the second."""
@@ -75,17 +78,28 @@ class Server(uvicorn.Server):
     def _serve_with(self, crew: Crew) -> None:
         """Take connections where the parent listens, and do as it says."""
 
-        def protocol() -> asyncio.Protocol:  # as uvicorn makes them
-            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-            return made
-
         for each in crew.place.listening:
-            self.servers.append(Accepting(socket.socket(fileno=each), protocol))  # type: ignore[arg-type]
+            self.servers.append(Accepting(socket.socket(fileno=each), self._protocol))  # type: ignore[arg-type]
         crew.control.setblocking(False)  # noqa: FBT003 - its only argument
         asyncio.get_running_loop().add_reader(crew.control, self._told)
         crew.control.send(READY)
+
+    async def _listen_more(self, listening: int) -> None:
+        """Wait for connections in several places at once: libuv takes one a turn of the loop from each, and under load
+        a turn takes milliseconds."""
+        for _ in range(_PLACES - 1):
+            also = socket.socket(fileno=os.dup(listening))
+            more = await asyncio.get_running_loop().create_server(
+                self._protocol, sock=also, backlog=self.config.backlog
+            )
+            self.servers.append(more)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As uvicorn makes them."""
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def _told(self) -> None:
         """The parent says something, or is gone."""
