@@ -13,7 +13,7 @@ from typing import Any, cast
 from gateway.blobs.store import Blob, BlobStore
 from gateway.config import Config
 from gateway.errors import InvalidRequest, TaskFailed, Timeout, UnknownModel
-from gateway.ids import token
+from gateway.ids import ordered
 from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError, UnknownJob
 from gateway.jobs.job import Job, State
 from gateway.jobs.worker import Jobs
@@ -376,11 +376,11 @@ def _rows(
     candidate: Candidate[Deployment], kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller
 ) -> list[Job]:
     """The rows of one call's tasks, before anything is sent. A single one is about to be; of several, each says so."""
-    batch = caller.record.batch = token()
+    batch = caller.record.batch = ordered()
     prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
     return [
         Job(
-            id=f"{prefix}_{token()}",
+            id=f"{prefix}_{ordered()}",
             kind=kind,
             model=candidate.group,
             deployment=candidate.deployment.key,
