@@ -189,6 +189,7 @@ class Upstream:
         self.hung_up = asyncio.Event()
         self.go = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._transports: set[asyncio.WriteTransport] = set()
 
     def url(self, path: str = "/", scheme: str = "http") -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -203,14 +204,19 @@ class Upstream:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # who was taken just now begins
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for transport in self._transports:  # closing alone would wait for a reader who takes nothing
+            transport.abort()
+        await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._transports.add(writer.transport)
         number, self.connections = self.connections, self.connections + 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
