@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from random import Random
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypeVar
 
 from gateway.errors import GatewayError, InvalidRequest, Timeout
 from gateway.jobs.errors import SubmissionUnknown
@@ -93,7 +94,7 @@ class Asker:
         """
         record, wishes = about
 
-        able = _ABLE[kind] if only is None else _lone(kind, only)
+        able = _able(kind, only)
         course = Course(self.fleet, Asked(model, able, wishes, kind), self._now())
         if not course.possible:
             raise InvalidRequest(f"The model '{model[:200]}' does not make {_PLURAL[kind]}.", param="model")
@@ -152,11 +153,12 @@ class Asker:
 _PLURAL = {"speech": "speech", "image": "images", "video": "videos", "transcription": "transcriptions"}
 
 
-def _lone(kind: Kind, only: str | None) -> Callable[[Deployment], bool]:
+@lru_cache(1000)
+def _able(kind: Kind, only: str | None) -> Callable[[Deployment], bool]:
+    """One function for one question, since its answers are remembered by it."""
     return lambda each: kind in each.makes and only in (None, each.key)
 
 
-_ABLE = {kind: _lone(kind, None) for kind in get_args(Kind)}
 _NOT_TAKEN = (
     "The task was not taken within {:g} s. It may be yet, and was sent to nobody else; the same call with the same "
     "Idempotency-Key finds it."

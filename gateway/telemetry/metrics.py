@@ -139,18 +139,16 @@ class Metrics:
             self._double.add((record.kind, reason))
 
     def _units(self, used: Used, made: tuple[str, ...]) -> None:
-        if used.characters:
-            self._characters.add(made, used.characters)
-        if used.audio_seconds:
-            self._audio.add(made, used.audio_seconds)
-        if used.images:
-            self._images.add(made, used.images)
-        if used.video_seconds:
-            self._video.add(made, used.video_seconds)
-        if used.input_tokens:
-            self._tokens_in.add(made, used.input_tokens)
-        if used.output_tokens:
-            self._tokens_out.add(made, used.output_tokens)
+        for count, amount in (
+            (self._characters, used.characters),
+            (self._audio, used.audio_seconds),
+            (self._images, used.images),
+            (self._video, used.video_seconds),
+            (self._tokens_in, used.input_tokens),
+            (self._tokens_out, used.output_tokens),
+        ):
+            if amount:
+                count.add(made, amount)
 
     def _attempt(self, attempt: Attempt, made: tuple[str, ...]) -> None:
         if attempt.outcome == "client_gone":

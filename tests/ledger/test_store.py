@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,9 +65,13 @@ async def test_calls_that_end_together_are_written_together() -> None:
     store = Counting()
     book = Book(store)
     records = [Record(str(number), "/v1/audio/speech", costs=[Cost(1.0)]) for number in range(200)]
-    await asyncio.gather(*(book.write(record) for record in records))
-    assert sum(store.writes) == 200
-    assert len(store.writes) < 50
+    go = threading.Event()
+    busy = store._file.do(lambda: go.wait(10))
+    writing = asyncio.gather(*(book.write(record) for record in records))
+    await asyncio.sleep(0)  # all have begun, while the thread has something else to do
+    go.set()
+    await asyncio.gather(busy, writing)
+    assert store.writes == [200]
     assert len(await store.select(Filter(), 1000)) == 200
     await book.close()
     with pytest.raises(StoreError):
