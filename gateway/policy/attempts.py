@@ -63,21 +63,18 @@ class Budget:
         self._tokens = _BURST
         self._at = inf
 
-    def offered(self, now: float) -> None:
+    def offered(self, now: float, share: float = _SHARE) -> None:
         """A caller asks."""
-        self._fill(now, _SHARE)
+        self._tokens = min(_BURST, self._tokens + share + max(0.0, now - self._at) * _REFILL)
+        self._at = now
 
     def take(self, now: float) -> bool:
         """Whether there is room for a repetition; if so it is taken."""
-        self._fill(now, 0.0)
+        self.offered(now, 0.0)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
-
-    def _fill(self, now: float, more: float) -> None:
-        self._tokens = min(_BURST, self._tokens + more + max(0.0, now - self._at) * _REFILL)
-        self._at = now
 
 
 def pause(repetition: int, error: ProviderError, floor: float, chance: Random) -> float | None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
-from gateway.policy.cooldown import CoolingRules
+from gateway.policy.cooldown import CoolingRules, Health
+
+D = TypeVar("D")
 
 Strategy = Literal["simple-shuffle", "least-busy", "latency-based-routing"]
 
@@ -92,29 +94,41 @@ class Load:
             self._starts.popleft()
 
 
-def pick(seats: Sequence[tuple[Traits, Load]], balance: Balance, chance: Random, now: float) -> int:
-    """The place in ``seats`` (one at least) of the deployment to ask: the lowest ``order``, then by the strategy."""
-    first, places = inf, list[int]()
-    for place, (traits, _) in enumerate(seats):
-        if not places or traits.order < first:
-            first, places = traits.order, [place]
-        elif traits.order == first:
-            places.append(place)
-    if len(places) == 1:
-        return places[0]
+class Seat(Generic[D]):
+    """One deployment with what the config says of it and what is known of it now. ``bounded``: it may be full."""
+
+    def __init__(self, deployment: D, traits: Traits) -> None:
+        self.deployment = deployment
+        self.traits = traits
+        self.load = Load()
+        self.health = Health()
+        self.bounded = traits.rpm is not None or traits.max_parallel is not None
+
+
+def pick(seats: Sequence[Seat[D]], balance: Balance, chance: Random, now: float) -> Seat[D]:
+    """The one of ``seats`` (one at least) to ask: of the lowest ``order``, then by the strategy."""
+    first: list[Seat[D]] = []
+    for seat in seats:
+        if not first or seat.traits.order < first[0].traits.order:
+            first = [seat]
+        elif seat.traits.order == first[0].traits.order:
+            first.append(seat)
+    if len(first) == 1:
+        return first[0]
     if balance.strategy == "simple-shuffle":
-        weights = _weights([seats[place][0] for place in places])
-        if weights is None:
-            return places[int(chance.random() * len(places))]
-        return chance.choices(places, weights)[0]
-    if balance.strategy == "least-busy":
-        values: list[float] = [seats[place][1].in_flight for place in places]
-        limit = min(values)
+        weights = _weights([seat.traits for seat in first])
+        if weights is not None:
+            return chance.choices(first, weights)[0]
     else:
-        # What has not been measured yet is asked first, so that it is.
-        values = [seats[place][1].latency(now, balance.ttl) or 0.0 for place in places]
-        limit = min(values) * (1 + balance.buffer)
-    return chance.choice([place for place, value in zip(places, values, strict=True) if value <= limit])
+        if balance.strategy == "least-busy":
+            values: list[float] = [seat.load.in_flight for seat in first]
+            limit = min(values)
+        else:
+            # What has not been measured yet is asked first, so that it is.
+            values = [seat.load.latency(now, balance.ttl) or 0.0 for seat in first]
+            limit = min(values) * (1 + balance.buffer)
+        first = [seat for seat, value in zip(first, values, strict=True) if value <= limit]
+    return first[int(chance.random() * len(first))]
 
 
 def _weights(traits: Sequence[Traits]) -> list[float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -10,8 +11,7 @@ from typing import Generic, TypeVar
 
 from gateway.errors import InvalidRequest
 from gateway.policy.attempts import Budget, RetryRules, Wishes, pause
-from gateway.policy.balance import Balance, Load, Traits, pick
-from gateway.policy.cooldown import Health
+from gateway.policy.balance import Balance, Seat, Traits, pick
 from gateway.policy.routing import Candidate, Routes
 from providers.base.errors import Busy, PolicyViolation, ProviderError, Refused, Unavailable, UpstreamTimeout
 
@@ -20,7 +20,7 @@ D = TypeVar("D")
 _DEFAULT = "default"
 """The tag of deployments that answer calls whose tags nobody has (LiteLLM's tag-based routing)."""
 
-_KNOWN = 1000  # answers to who is able
+_KNOWN = 1000  # questions, with who may answer them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,8 @@ class Rules:
     tagged: bool = False
 
 
-class Seat(Generic[D]):
-    """One deployment with what the config says of it and what is known of it now. ``bounded``: it may be full."""
-
-    def __init__(self, deployment: D, traits: Traits) -> None:
-        self.deployment = deployment
-        self.traits = traits
-        self.load = Load()
-        self.health = Health()
-        self.bounded = traits.rpm is not None or traits.max_parallel is not None
+Stop = tuple[str, list[Seat[D]]]
+"""A group, and those of it that can make what is asked for."""
 
 
 @dataclass(slots=True)
@@ -59,6 +52,16 @@ class Step(Generic[D]):
     reason: str
 
 
+@dataclass(slots=True)
+class Asked(Generic[D]):
+    """What is asked for. ``able`` says which deployments can make it, ``kind`` what it is (``Traits.once``)."""
+
+    model: str
+    able: Callable[[D], bool]
+    wishes: Wishes = field(default_factory=Wishes)
+    kind: str = ""
+
+
 class Fleet(Generic[D]):
     """Every deployment, and what all calls together know of them."""
 
@@ -68,12 +71,13 @@ class Fleet(Generic[D]):
         self.chance = chance
         self._traits = traits
         self._seats: dict[str, Seat[D]] = {}
-        self._able: dict[tuple[str, object], tuple[int, list[Seat[D]]]] = {}
-        self._budgets: dict[str, Budget] = {}
+        self._known: dict[object, list[Stop[D]]] = {}
+        self._changes = routes.changes
+        self.budgets: dict[str, Budget] = defaultdict(Budget)  # of groups, for repetitions
 
     def seats(self, group: str, able: Callable[[D], bool], tags: frozenset[str]) -> list[Seat[D]]:
         """The deployments of a group that can make what is asked for and have its tags."""
-        seats = self._capable(group, able)
+        seats = [self._seat(deployment) for deployment in self.routes.deployments(group) if able(deployment)]
         if not self.rules.tagged:
             return seats
         default = [seat for seat in seats if _DEFAULT in seat.traits.tags]
@@ -81,22 +85,34 @@ class Fleet(Generic[D]):
             return [seat for seat in seats if seat.traits.tags & tags] or default
         return default or seats
 
-    def budget(self, group: str) -> Budget:
-        """The retry budget of a group."""
-        if (budget := self._budgets.get(group)) is None:
-            budget = self._budgets[group] = Budget()
-        return budget
+    def stops(self, asked: Asked[D]) -> list[Stop[D]]:
+        """The groups that may answer, the one asked for first. Nearly all calls ask the same: it is remembered.
 
-    def _capable(self, group: str, able: Callable[[D], bool]) -> list[Seat[D]]:
-        """Nearly all calls ask for the same: it is known by the function that says who is able."""
-        deployments = self.routes.deployments(group)
-        size, seats = self._able.get((group, able), (-1, []))
-        if size != len(deployments):
-            if len(self._able) >= _KNOWN:
-                self._able.clear()
-            seats = [self._seat(deployment) for deployment in deployments if able(deployment)]
-            self._able[group, able] = len(deployments), seats
-        return seats
+        Raises ``UnknownModel``; ``InvalidRequest`` where nobody has the tags of the call.
+        """
+        wishes = asked.wishes
+        if self.rules.tagged and wishes.tags:  # a caller's own words
+            return self._found(asked)
+        if self._changes != self.routes.changes or len(self._known) >= _KNOWN:
+            self._known.clear()
+            self._changes = self.routes.changes
+        question = asked.model, asked.able, wishes.fallbacks if wishes.fall_back else ()
+        if (known := self._known.get(question)) is None:
+            known = self._known[question] = self._found(asked)
+        return known
+
+    def _found(self, asked: Asked[D]) -> list[Stop[D]]:
+        group, wishes = self.routes.group(asked.model), asked.wishes
+        others = self.routes.stand_ins(group, wishes.fallbacks) if wishes.fall_back else ()
+        stops = [(group, self.seats(group, asked.able, wishes.tags)), *self.stand_ins(others, asked)]
+        if not any(seats for _, seats in stops) and any(map(asked.able, self.routes.deployments(group))):
+            raise InvalidRequest("No deployment of this model has the tags of this call.", param="tags")
+        return stops
+
+    def stand_ins(self, groups: Sequence[str], asked: Asked[D]) -> list[Stop[D]]:
+        """As many of ``groups`` as may be asked."""
+        some = groups[: self.rules.max_fallbacks]
+        return [(group, self.seats(group, asked.able, asked.wishes.tags)) for group in some]
 
     def conditions(self, now: float) -> dict[str, tuple[int, int]]:
         """Each deployment that was asked by now: 0 it works, 1 its last call failed, 2 it is left alone; and how often
@@ -111,16 +127,6 @@ class Fleet(Generic[D]):
         return seat
 
 
-@dataclass(slots=True)
-class Asked(Generic[D]):
-    """What is asked for. ``able`` says which deployments can make it, ``kind`` what it is (``Traits.once``)."""
-
-    model: str
-    able: Callable[[D], bool]
-    wishes: Wishes = field(default_factory=Wishes)
-    kind: str = ""
-
-
 class Course(Generic[D]):
     """The decisions for one call. Ask ``next``, tell it how that went, until it has no more or somebody has answered.
 
@@ -130,14 +136,8 @@ class Course(Generic[D]):
     def __init__(self, fleet: Fleet[D], asked: Asked[D], now: float) -> None:
         self._fleet = fleet
         self._asked = asked
-        self._group = fleet.routes.group(asked.model)
-        others = fleet.routes.stand_ins(self._group, asked.wishes.fallbacks) if asked.wishes.fall_back else ()
-        self._stops = [(self._group, self._seats(self._group))]
-        if others:
-            self._stops += self._stand_ins(others)
-        self._home = self._stops[0][1] or next((seats for _, seats in self._stops if seats), [])
-        if not self._home and any(map(asked.able, fleet.routes.deployments(self._group))):
-            raise InvalidRequest("No deployment of this model has the tags of this call.", param="tags")
+        self._stops = fleet.stops(asked)
+        self._group = self._stops[0][0]
         self._ends = inf if asked.wishes.timeout is None else now + asked.wishes.timeout
         self._at = 0
         self._again = 0  # repetitions in the group that is being asked
@@ -147,12 +147,16 @@ class Course(Generic[D]):
         self._errors: list[tuple[int, ProviderError]] = []
         self._final: ProviderError | None = None
         self._reason = ""
-        fleet.budget(self._group).offered(now)
+        fleet.budgets[self._group].offered(now)
 
     @property
     def possible(self) -> bool:
         """Whether anybody can make what is asked for."""
         return bool(self._home)
+
+    @property
+    def _home(self) -> list[Seat[D]]:
+        return next((seats for _, seats in self._stops if seats), [])
 
     @property
     def error(self) -> ProviderError:
@@ -176,13 +180,14 @@ class Course(Generic[D]):
             for place in range(self._at, len(self._stops)):
                 step = self._within(place, now, full=full)
                 if step is not None:
-                    return self._entered(step)
-        if not self._home or any(seat.traits.key in self._times for seat in self._home):
+                    return step
+        home = self._home
+        if not home or any(seat.traits.key in self._times for seat in home):
             return None
         # All are cooling: nobody is turned away for that, the one that comes back first is asked all the same.
-        seat = min(self._home, key=lambda seat: (seat.health.until, seat.traits.order))
+        seat = min(home, key=lambda seat: (seat.health.until, seat.traits.order))
         place = next(place for place, (_, seats) in enumerate(self._stops) if seats)
-        return self._entered(self._step(place, seat, 0.0, now))
+        return self._step(place, seat, 0.0, now)
 
     def failed(self, step: Step[D], error: ProviderError, now: float, *, late: bool = False) -> None:
         """The one that was asked failed before it had begun to answer. ``late``: ``step.seconds`` were over."""
@@ -215,15 +220,10 @@ class Course(Generic[D]):
         """Nobody else may be asked after this."""
         self._final = error
 
-    def _seats(self, group: str) -> list[Seat[D]]:
-        return self._fleet.seats(group, self._asked.able, self._asked.wishes.tags)
-
-    def _stand_ins(self, groups: Sequence[str]) -> list[tuple[str, list[Seat[D]]]]:
-        return [(group, self._seats(group)) for group in groups][: self._fleet.rules.max_fallbacks]
-
     def _refused(self, error: ProviderError) -> None:
         """The rules of its provider forbid it: only the groups that the config names for that may be asked."""
-        self._stops[1:] = self._stand_ins(self._fleet.routes.after_refusal(self._group))
+        others = self._fleet.routes.after_refusal(self._group)
+        self._stops = [self._stops[0], *self._fleet.stand_ins(others, self._asked)]
         self._spent.update(seat.traits.key for seat in self._stops[0][1])
         if len(self._stops) == 1:
             self._final = error
@@ -246,19 +246,16 @@ class Course(Generic[D]):
         allowed = self._again < self._limit(self._last.traits, last)
         if fresh and (allowed or last.sent == "no"):
             steady = [seat for seat in fresh if not seat.health.suspect]
-            if steady or self._fleet.budget(self._group).take(now):
+            if steady or self._fleet.budgets[self._group].take(now):
                 return self._step(place, self._picked(steady or fresh, now), 0.0, now)
         elif seats and not fresh and allowed:
             wait = pause(self._again, last, self._fleet.rules.retries.floor, self._fleet.chance)
-            if wait is not None and now + wait < self._ends and self._fleet.budget(self._group).take(now):
+            if wait is not None and now + wait < self._ends and self._fleet.budgets[self._group].take(now):
                 return self._step(place, self._picked(seats, now), wait, now)
         return None
 
     def _picked(self, seats: Sequence[Seat[D]], now: float) -> Seat[D]:
-        if len(seats) == 1:
-            return seats[0]
-        known = [(seat.traits, seat.load) for seat in seats]
-        return seats[pick(known, self._fleet.rules.balance, self._fleet.chance, now)]
+        return pick(seats, self._fleet.rules.balance, self._fleet.chance, now)
 
     def _limit(self, traits: Traits, error: ProviderError) -> int:
         if self._asked.wishes.num_retries is not None:
@@ -266,11 +263,15 @@ class Course(Generic[D]):
         return self._fleet.rules.retries.limit(self._stops[self._at][0], error, traits.retries)
 
     def _step(self, place: int, seat: Seat[D], wait: float, now: float) -> Step[D]:
-        group = self._stops[place][0]
-        bound = seat.traits.timeout
+        """Go there."""
+        group, key, bound = self._stops[place][0], seat.traits.key, seat.traits.timeout
         seconds = min(inf if bound is None else bound, self._ends - now - wait)
         candidate = Candidate(group, seat.deployment, None if place == 0 else self._group)
         reason = "" if place == 0 else self._reason or self._why_not(now)
+        self._again = self._again + 1 if self._times and place == self._at else 0
+        self._at = place
+        self._times[key] = self._times.get(key, 0) + 1
+        self._last = seat
         return Step(candidate, seat, place, wait, None if seconds == inf else seconds, reason)
 
     def _why_not(self, now: float) -> str:
@@ -278,11 +279,3 @@ class Course(Generic[D]):
         seats = self._stops[0][1]
         cooling = next((seat.health.reason for seat in seats if seat.health.cooling(now)), "")
         return cooling or ("full" if seats else "no_deployment")
-
-    def _entered(self, step: Step[D]) -> Step[D]:
-        self._again = self._again + 1 if self._times and step.place == self._at else 0
-        self._at = step.place
-        key = step.seat.traits.key
-        self._times[key] = self._times.get(key, 0) + 1
-        self._last = step.seat
-        return step

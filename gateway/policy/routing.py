@@ -41,13 +41,13 @@ class Routes(Generic[D]):
         self._fallbacks = fallbacks
         self._content_policy = content_policy or {}
         self._known: dict[str, list[Candidate[D]]] = {}
-        self._behind: dict[str, list[str]] = {}  # the config's stand-ins
+        self.changes = 0  # how often one was added
 
     def add(self, group: str, deployment: D) -> None:
         """One more, in a group that there is or a new one."""
         self._groups.setdefault(group, []).append(deployment)
         self._known.clear()
-        self._behind.clear()
+        self.changes += 1
 
     def groups(self) -> Sequence[str]:
         """Their names, in the order of the config."""
@@ -69,11 +69,11 @@ class Routes(Generic[D]):
     def stand_ins(self, group: str, wished: Sequence[str] | None = None) -> Sequence[str]:
         """The groups asked after it, each once: those ``wished`` for, else the config's. Raises ``UnknownModel``."""
         if wished is None:
-            if (known := self._behind.get(group)) is None:
-                known = self._stand_ins(group, self._fallbacks.get(group, self._fallbacks.get("*", ())))
-                self._behind[group] = known
-            return known
-        return self._stand_ins(group, wished)
+            wished = self._fallbacks.get(group, self._fallbacks.get("*", ()))
+        for name in wished:
+            if self._also.get(name, name) not in self._groups:
+                raise UnknownModel(f"The model '{name[:200]}' does not exist.", param="fallbacks")
+        return self._others(group, wished)
 
     def after_refusal(self, group: str) -> list[str]:
         """The groups asked where the rules of ``group``'s provider forbid what was asked for."""
@@ -89,12 +89,6 @@ class Routes(Generic[D]):
             found += [Candidate(other, deployment, group) for deployment in self._groups[other]]
         self._known[group] = found
         return found
-
-    def _stand_ins(self, group: str, wished: Sequence[str]) -> list[str]:
-        for name in wished:
-            if self._also.get(name, name) not in self._groups:
-                raise UnknownModel(f"The model '{name[:200]}' does not exist.", param="fallbacks")
-        return self._others(group, wished)
 
     def _others(self, group: str, names: Sequence[str]) -> list[str]:
         return [other for other in dict.fromkeys(self._also.get(name, name) for name in names) if other != group]

@@ -93,11 +93,7 @@ class Asker:
         what ``ask`` raises beside ``ProviderError``; else the ``ProviderError`` that says most.
         """
         record, wishes = about
-
-        able = _able(kind, only)
-        course = Course(self.fleet, Asked(model, able, wishes, kind), self._now())
-        if not course.possible:
-            raise InvalidRequest(f"The model '{model[:200]}' does not make {_PLURAL[kind]}.", param="model")
+        course = Course(self.fleet, Asked(model, _able(kind, only), wishes, kind), self._now())
         while (step := course.next(self._now())) is not None:
             if step.pause:
                 await self._sleep(step.pause)
@@ -105,6 +101,8 @@ class Asker:
                 return await self._turn(course, step, record, ask, once=kind in step.seat.traits.once)
             except ProviderError as error:
                 _log.info("%s cannot answer: %s", step.seat.traits.key, error)
+        if not course.possible:
+            raise InvalidRequest(f"The model '{model[:200]}' does not make {_PLURAL[kind]}.", param="model")
         raise course.error
 
     async def _turn(

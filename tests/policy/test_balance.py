@@ -7,20 +7,20 @@ from random import Random
 
 import pytest
 
-from gateway.policy.balance import Balance, Load, Strategy, Traits, pick
+from gateway.policy.balance import Balance, Load, Seat, Strategy, Traits, pick
 
 SHUFFLE = Balance()
 
 
-def shares(seats: list[tuple[Traits, Load]], balance: Balance = SHUFFLE, calls: int = 4000) -> list[float]:
+def shares(seats: list[Seat[str]], balance: Balance = SHUFFLE, calls: int = 4000) -> list[float]:
     """The part of the calls that each gets."""
     chance = Random(7)
-    counted = Counter(pick(seats, balance, chance, 0.0) for _ in range(calls))
-    return [counted[place] / calls for place in range(len(seats))]
+    counted = Counter(pick(seats, balance, chance, 0.0).deployment for _ in range(calls))
+    return [counted[seat.deployment] / calls for seat in seats]
 
 
-def seats(*traits: Traits) -> list[tuple[Traits, Load]]:
-    return [(each, Load()) for each in traits]
+def seats(*traits: Traits) -> list[Seat[str]]:
+    return [Seat(each.key, each) for each in traits]
 
 
 @pytest.mark.parametrize(
@@ -43,29 +43,29 @@ def test_shuffled_by_weight_then_rpm_then_evenly(traits: list[Traits], expected:
 def test_the_least_busy() -> None:
     group = seats(Traits("a"), Traits("b"), Traits("c"))
     for _ in range(3):
-        group[0][1].begin(group[0][0], 0.0)
+        group[0].load.begin(group[0].traits, 0.0)
     assert shares(group, Balance("least-busy")) == pytest.approx([0, 0.5, 0.5], abs=0.03)
     for place in (1, 2, 1, 2, 1, 2, 1, 2):
-        group[place][1].begin(group[place][0], 0.0)
+        group[place].load.begin(group[place].traits, 0.0)
     assert shares(group, Balance("least-busy")) == [1, 0, 0]
     for _ in range(3):
-        group[2][1].end()
+        group[2].load.end()
     assert shares(group, Balance("least-busy")) == [0, 0, 1]
 
 
 def test_the_fastest_and_those_nearly_as_fast() -> None:
     group = seats(Traits("a"), Traits("b"), Traits("c"))
-    for (_, load), seconds in zip(group, (1.0, 1.2, 3.0), strict=True):
-        load.took(seconds, 0.0, 3600)
+    for seat, seconds in zip(group, (1.0, 1.2, 3.0), strict=True):
+        seat.load.took(seconds, 0.0, 3600)
     assert shares(group, Balance("latency-based-routing")) == [1, 0, 0]
     assert shares(group, Balance("latency-based-routing", buffer=0.25)) == pytest.approx([0.5, 0.5, 0], abs=0.03)
 
 
 def test_what_has_not_been_measured_is_asked_so_that_it_is() -> None:
     group = seats(Traits("a"), Traits("b"))
-    group[0][1].took(0.1, 0.0, 3600)
+    group[0].load.took(0.1, 0.0, 3600)
     assert shares(group, Balance("latency-based-routing")) == [0, 1]
-    group[1][1].took(9.0, 0.0, 3600)
+    group[1].load.took(9.0, 0.0, 3600)
     assert shares(group, Balance("latency-based-routing")) == [1, 0]
 
 
@@ -111,10 +111,10 @@ def test_any_group_yields_one_of_its_lowest_order(strategy: Strategy) -> None:
                 for nth in range(chance.randint(1, 6))
             )
         )
-        for traits, load in group:
+        for seat in group:
             for _ in range(chance.randint(0, 3)):
-                load.begin(traits, 0.0)
+                seat.load.begin(seat.traits, 0.0)
             if chance.random() < 0.5:
-                load.took(chance.random(), 0.0, 3600)
+                seat.load.took(chance.random(), 0.0, 3600)
         picked = pick(group, Balance(strategy, chance.random()), chance, 1.0)
-        assert group[picked][0].order == min(traits.order for traits, _ in group)
+        assert picked.traits.order == min(seat.traits.order for seat in group)

@@ -37,6 +37,10 @@ LONE = Traits("a")
 Answers = Callable[[str, float], ProviderError | None]
 
 
+def everybody(_: str) -> bool:
+    return True
+
+
 @dataclass
 class World:
     """A fleet, a clock and vendors. ``asked`` is who was asked at which time."""
@@ -52,14 +56,14 @@ class World:
     reasons: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        traits = {each.key: each for group in self.groups.values() for each in group}
+        self.traits = {each.key: each for group in self.groups.values() for each in group}
         keys = {name: [each.key for each in group] for name, group in self.groups.items()}
         routes = Routes(keys, {"alias": next(iter(keys))}, self.fallbacks, self.content_policy)
-        self.fleet: Fleet[str] = Fleet(routes, traits.__getitem__, self.rules, Random(self.seed))
+        self.fleet: Fleet[str] = Fleet(routes, self.traits.__getitem__, self.rules, Random(self.seed))
 
     def call(self, model: str, answers: Answers, wishes: Wishes = NONE) -> str | ProviderError:
         """Who answered, or what the caller was told."""
-        course = Course(self.fleet, Asked(model, lambda _: True, wishes, "video"), self.now)
+        course = Course(self.fleet, Asked(model, everybody, wishes, "video"), self.now)
         while (step := course.next(self.now)) is not None:
             self.now += step.pause
             self.pauses.append(step.pause)
@@ -92,6 +96,14 @@ def test_another_deployment_answers_at_once() -> None:
     world = World({"g": plain("a", "b")})
     assert world.call("alias", failing(a=DOWN)) == "b"
     assert (world.order, world.pauses) == (["a", "b"], [0, 0])
+
+
+def test_who_is_added_later_is_asked_too() -> None:
+    world = World({"g": plain("a"), "h": plain("h")}, {"g": ["h"]})
+    assert world.call("g", failing(a=DOWN)) == "h"
+    world.traits["b"] = Traits("b", order=1)
+    world.fleet.routes.add("g", "b")
+    assert world.call("g", failing(a=DOWN)) == "b"
 
 
 def test_a_lone_one_is_asked_again_after_pauses_and_not_waited_for_at_the_end() -> None:
