@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from engines.media import ByteStream
 from gateway.config import LitellmSettings
 from gateway.database import StoreError
 from gateway.errors import Forbidden, Overloaded, Timeout, Unauthorized, UnknownModel
@@ -209,12 +208,14 @@ class Admitted:
             with _logged():
                 await asyncio.shield(self._reservation.settle(actual))
 
-    def book(self, costs: Sequence[Cost | None], writing: list[asyncio.Future[Any]]) -> None:
+    def book(
+        self, costs: Sequence[Cost | None], writing: list[asyncio.Future[Any]], audio_seconds: float | None = None
+    ) -> None:
         """As ``settle`` of what has cost so much in its parts; durable when what is added to ``writing`` has ended."""
         if self._reservation is not None:
             known = [cost.usd for cost in costs if cost is not None]
             usd = sum(known) if len(known) == len(costs) else None
-            written = self._reservation.settle(Amounts(usd, None, None, None, None))
+            written = self._reservation.settle(Amounts(usd, None, audio_seconds, None, None))
             written.add_done_callback(_unbooked)
             writing.append(written)
 
@@ -234,60 +235,11 @@ class Admitted:
                     await asyncio.shield(self._reservation.take_back(Amounts(**back)))
 
     def carry(
-        self, chunks: ByteStream, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[Any]]
-    ) -> ByteStream:
-        """``chunks``, which settle what ``usage`` and ``cost`` say when they end or are closed: not before that.
-
-        It is durable when what is added to ``writing`` has ended.
-        """
-        if self._reservation is None:
-            return chunks
+        self, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[Any]]
+    ) -> Callable[[], None]:
+        """A stream begins: what is returned, called at its end, books what ``usage`` and ``cost`` say then."""
         self._carried = True
-        return _Metered(chunks, lambda: _amounts(usage, cost()), self._reservation, writing)
-
-
-def _amounts(usage: Usage, cost: Cost | None) -> Amounts:
-    return Amounts(
-        usd=None if cost is None else cost.usd, characters=None, audio_seconds=usage.audio_seconds, images=None
-    )
-
-
-class _Metered:
-    def __init__(
-        self,
-        chunks: ByteStream,
-        amounts: Callable[[], Amounts],
-        reservation: Reservation,
-        writing: list[asyncio.Future[Any]],
-    ) -> None:
-        self._chunks = chunks
-        self._amounts = amounts
-        self._reservation = reservation
-        self._writing = writing
-        self._settled = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._chunks)
-        except StopAsyncIteration:
-            self._settle()
-            raise
-
-    async def aclose(self) -> None:
-        try:
-            await self._chunks.aclose()
-        finally:
-            self._settle()
-
-    def _settle(self) -> None:
-        if not self._settled:
-            self._settled = True
-            written = self._reservation.settle(self._amounts())
-            written.add_done_callback(_unbooked)
-            self._writing.append(written)
+        return lambda: self.book([cost()], writing, usage.audio_seconds)
 
 
 @contextmanager

@@ -48,6 +48,8 @@ def fit(
 
 def without(request: Any, options: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
     """``request`` with ``options`` left out, and which of them it had."""
+    if not options:
+        return request, ()
     gone = tuple(name for name in options if name in request.extra)
     if gone:
         request = replace(request, extra={name: value for name, value in request.extra.items() if name not in gone})

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
-from engines.codec import Codec, CodecError
-from engines.media import MIME, SAMPLE_RATE, AudioFormat, AudioSpec, ByteStream
+from engines.codec import Codec
+from engines.media import MIME, AudioFormat, AudioSpec
 from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
-from gateway.ledger.cost import expected, failed, maybe, with_usage
+from gateway.ledger.cost import cost, failed, maybe, units, with_usage
 from gateway.ledger.quote import quoted
 from gateway.ledger.row import cost_by_now
 from gateway.record import Used
 from gateway.services.asking import Asker, Turn
 from gateway.services.caching import SpeechCache
 from gateway.services.caller import Caller
+from gateway.services.flow import Flow
 from gateway.services.guards import Guards
 from gateway.services.options import without
 from gateway.services.served import Served
@@ -33,6 +34,8 @@ TOKENS_PER_SECOND = 1250 / 60
 CHARACTERS_PER_TOKEN = 4
 """OpenAI's rule of thumb for English text."""
 
+_MADE = {known: AudioSpec(known) for known in AudioFormat}
+
 
 @dataclass(slots=True)
 class Speech:
@@ -42,7 +45,7 @@ class Speech:
     """
 
     spec: AudioSpec
-    chunks: ByteStream
+    chunks: Flow
     usage: Usage
     served: Served
     length: int | None = None
@@ -103,7 +106,7 @@ class SpeechService:
             else:
                 speech = await self._cached(self._cache, model, request, caller)
             record = caller.record
-            speech.chunks = admitted.carry(speech.chunks, speech.usage, lambda: cost_by_now(record), record.writing)
+            speech.chunks.at_end(admitted.carry(speech.usage, lambda: cost_by_now(record), record.writing))
             return speech
 
     async def _cached(self, cache: SpeechCache, model: str, request: SpeechRequest, caller: Caller) -> Speech:
@@ -118,14 +121,15 @@ class SpeechService:
             caller.record.cached = True
             caller.record.used = with_usage(Used(characters=len(request.text)), kept.usage)
             caller.record.served_by(kept.served.model, kept.served.deployment, kept.served.provider)
-            return Speech(AudioSpec(request.format, SAMPLE_RATE), kept.chunks, kept.usage, kept.served)
+            return Speech(_MADE[request.format], Flow(kept.chunks), kept.usage, kept.served)
         speech = await self._made(model, request, caller)
-        speech.chunks, speech.served = cache.keep(place, speech.chunks, speech.usage, speech.served)
+        chunks, speech.served = cache.keep(place, speech.chunks, speech.usage, speech.served)
+        speech.chunks = Flow(chunks)
         return speech
 
-    async def _made(self, model: str, request: SpeechRequest, caller: Caller) -> Speech:
+    def _made(self, model: str, request: SpeechRequest, caller: Caller) -> Awaitable[Speech]:
         about = (caller.record, caller.wishes)
-        return await self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
+        return self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
 
     async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
         candidate = turn.candidate
@@ -151,7 +155,7 @@ class SpeechService:
         price, record = candidate.deployment.price, caller.record
         if caller.dry_run:
             raise quoted(entry, price, [await _checked(provider, request, drop)])
-        used, whole = expected(price, [request])
+        used = units(price, request)
         record.asks()
         try:
             audio, more = await _begin(provider, request, drop)
@@ -159,11 +163,13 @@ class SpeechService:
             key = candidate.deployment.key
             record.served_by(candidate.group, key, entry.vendor)
             served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped + more, deployment=key)
-            speech = await self._begun(audio, request.format, served, turn.let_go)
+            speech = await self._begun(audio, request.format, served)
         except BaseException as error:
+            whole = cost(price, used)
             record.costs.append(failed(error, whole) if isinstance(error, ProviderError) else maybe(whole))
             raise
         turn.held = True
+        speech.chunks.at_end(turn.let_go)
         record.used, record.price, record.usage = used, price, speech.usage
         return speech
 
@@ -196,19 +202,17 @@ class SpeechService:
             finally:
                 await chunks.aclose()
 
-    async def _begun(
-        self, audio: Audio, wished: AudioFormat, served: Served, closed: Callable[[], None] = lambda: None
-    ) -> Speech:
+    async def _begun(self, audio: Audio, wished: AudioFormat, served: Served) -> Speech:
         """Wait for the first bytes, so that a failure before them can still be answered, or answered by another."""
         made = self._codec.convert(audio.chunks, audio.spec, wished, tempo=audio.tempo)
-        chunks = _Faithful(made, closed)
+        chunks = Flow(made)
         try:
             await chunks.begin()
         except BaseException:
             await chunks.aclose()
             raise
         length = audio.length if made is audio.chunks else None  # else it is made anew
-        return Speech(AudioSpec(wished, SAMPLE_RATE), chunks, audio.usage, served, length)
+        return Speech(_MADE[wished], chunks, audio.usage, served, length)
 
 
 def _shown(request: SpeechRequest) -> dict[str, Any]:
@@ -245,41 +249,6 @@ async def _checked(provider: SpeechProvider, request: SpeechRequest, drop: bool 
             if not more:
                 raise
     return request
-
-
-class _Faithful:
-    """A stream whose first chunk can be waited for, and whose codec errors are the provider's failure.
-
-    ``closed`` is called when it is closed.
-    """
-
-    def __init__(self, chunks: ByteStream, closed: Callable[[], None]) -> None:
-        self._chunks = chunks
-        self._closed = closed
-        self._first: bytes | None = None
-
-    async def begin(self) -> None:
-        self._first = await self._next()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        first, self._first = self._first, None
-        chunk = await self._next() if first is None else first
-        if not chunk:
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        self._closed()
-        await self._chunks.aclose()
-
-    async def _next(self) -> bytes:
-        try:
-            return await anext(self._chunks, b"")
-        except CodecError as error:
-            raise Broken(f"The provider's audio is damaged: {error}", sent="yes") from error
 
 
 def tokens(usage: Usage) -> tuple[int, int] | None:

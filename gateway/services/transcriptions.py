@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engines.media import ByteStream
 from gateway.ledger.cost import failed, maybe
 from gateway.ledger.quote import quoted
 from gateway.ledger.row import cost_by_now
 from gateway.services.asking import Asker, Turn
 from gateway.services.caller import Caller
+from gateway.services.flow import Flow
 from gateway.services.guards import Guards
 from gateway.services.served import Served
 from gateway.services.tasks import TaskService
@@ -22,7 +22,7 @@ class Written:
     """Text on its way, in the form that was asked for: ``chunks`` must be closed by whoever stops reading them."""
 
     media_type: str
-    chunks: ByteStream
+    chunks: Flow
     served: Served
 
 
@@ -45,9 +45,7 @@ class TranscriptionService:
         async with await self._tasks.admit(caller, model, [request]) as admitted:
             about = (record, caller.wishes)
             made = await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
-            made.chunks = admitted.carry(
-                made.chunks, record.usage or Usage(), lambda: cost_by_now(record), record.writing
-            )
+            made.chunks.at_end(admitted.carry(record.usage or Usage(), lambda: cost_by_now(record), record.writing))
             return made
 
     async def _ask(self, turn: Turn, request: TranscriptionRequest, caller: Caller) -> Written:
@@ -67,4 +65,4 @@ class TranscriptionService:
         record.price, record.usage = price, made.usage
         why = turn.reason if candidate.stands_in_for else None
         served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, deployment=key)
-        return Written(made.media_type, made.chunks, served)
+        return Written(made.media_type, Flow(made.chunks), served)
