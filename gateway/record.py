@@ -139,7 +139,7 @@ class Record:
     def asks(self) -> None:
         """Note that a deployment is about to be asked."""
         if self.queued is None:
-            self.queued = self.seconds
+            self.queued = time.perf_counter() - self.started
 
     @property
     def seconds(self) -> float:

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from gateway.errors import InvalidRequest
 from gateway.policy.attempts import Budget, RetryRules, Wishes, pause
 from gateway.policy.balance import Balance, Seat, Traits, pick
-from gateway.policy.routing import Candidate, Routes
+from gateway.policy.routing import Routes
 from providers.base.errors import Busy, PolicyViolation, ProviderError, Refused, Unavailable, UpstreamTimeout
 
 D = TypeVar("D")
@@ -39,17 +39,18 @@ Stop = tuple[str, list[Seat[D]]]
 
 @dataclass(slots=True)
 class Step(Generic[D]):
-    """Ask ``seat`` of ``candidate`` after ``pause`` seconds, and wait ``seconds`` at most (``None``: as it takes).
+    """Ask ``seat`` of ``group`` after ``pause`` seconds, and wait ``seconds`` at most (``None``: as it takes).
 
-    ``place`` counts the groups: 0 is the one asked for. ``reason`` is why another one is asked.
+    ``place`` counts the groups: 0 is the one asked for; another one ``stands_in_for`` it, and ``reason`` is why.
     """
 
-    candidate: Candidate[D]
+    group: str
     seat: Seat[D]
     place: int
     pause: float
     seconds: float | None
-    reason: str
+    stands_in_for: str | None
+    reason: str | None
 
 
 @dataclass(slots=True)
@@ -266,13 +267,12 @@ class Course(Generic[D]):
         """Go there."""
         group, key, bound = self._stops[place][0], seat.traits.key, seat.traits.timeout
         seconds = min(inf if bound is None else bound, self._ends - now - wait)
-        candidate = Candidate(group, seat.deployment, None if place == 0 else self._group)
-        reason = "" if place == 0 else self._reason or self._why_not(now)
+        asked, reason = (None, None) if place == 0 else (self._group, self._reason or self._why_not(now))
         self._again = self._again + 1 if self._times and place == self._at else 0
         self._at = place
         self._times[key] = self._times.get(key, 0) + 1
         self._last = seat
-        return Step(candidate, seat, place, wait, None if seconds == inf else seconds, reason)
+        return Step(group, seat, place, wait, None if seconds == inf else seconds, asked, reason)
 
     def _why_not(self, now: float) -> str:
         """Why the group that was asked for is passed over without a word."""

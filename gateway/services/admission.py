@@ -17,7 +17,8 @@ from gateway.keys.amounts import Amounts
 from gateway.keys.key import LIMITS, VirtualKey
 from gateway.keys.limits import Budget, Limits, Reservation
 from gateway.keys.ring import Keyring
-from gateway.record import Cost, Who
+from gateway.ledger.row import cost_by_now
+from gateway.record import Cost, Record, Who
 from providers.base.contract import ImageRequest, MediaRequest, SpeechRequest, Usage, VideoRequest
 from providers.base.errors import ProviderError
 
@@ -234,12 +235,10 @@ class Admitted:
                 with _logged():
                     await asyncio.shield(self._reservation.take_back(Amounts(**back)))
 
-    def carry(
-        self, usage: Usage, cost: Callable[[], Cost | None], writing: list[asyncio.Future[Any]]
-    ) -> Callable[[], None]:
-        """A stream begins: what is returned, called at its end, books what ``usage`` and ``cost`` say then."""
+    def carry(self, record: Record, usage: Usage) -> Callable[[], None]:
+        """A stream begins: what is returned, called at its end, books what it has used and cost by then."""
         self._carried = True
-        return lambda: self.book([cost()], writing, usage.audio_seconds)
+        return lambda: self.book([cost_by_now(record)], record.writing, usage.audio_seconds)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Literal, TypeVar
@@ -14,9 +14,10 @@ from gateway.errors import GatewayError, InvalidRequest, Timeout
 from gateway.jobs.errors import SubmissionUnknown
 from gateway.policy.attempts import Wishes
 from gateway.policy.course import Asked, Course, Fleet, Rules, Step
-from gateway.policy.routing import Candidate, Routes
+from gateway.policy.routing import Routes
 from gateway.record import Attempt, Record
 from gateway.services.deployments import Deployment
+from gateway.services.served import Served
 from providers.base.errors import ProviderError, UpstreamTimeout
 
 _log = logging.getLogger(__name__)
@@ -26,17 +27,17 @@ T = TypeVar("T")
 
 
 class Turn:
-    """One deployment's turn to answer. ``reason``: why it is asked in another one's place.
+    """One deployment's turn to answer.
 
     ``held``: the call goes on after the turn (a stream), and ends with ``let_go``. ``committed``: see ``commit``.
     """
 
     def __init__(self, step: Step[Deployment], clock: asyncio.Timeout | None) -> None:
-        self.candidate: Candidate[Deployment] = step.candidate
-        self.reason = step.reason
+        self.group = step.group
+        self.deployment = step.seat.deployment
         self.held = False
         self.committed = False
-        self._load = step.seat.load
+        self._step = step
         self._clock = clock
         self._gone = False
 
@@ -50,7 +51,12 @@ class Turn:
         """The deployment is done with it. Twice is harmless."""
         if not self._gone:
             self._gone = True
-            self._load.end()
+            self._step.seat.load.end()
+
+    def served(self, dropped: tuple[str, ...] = (), adjusted: Mapping[str, str] | None = None) -> Served:
+        """Who answers, if it does."""
+        step, vendor, key = self._step, self.deployment.entry.vendor, self.deployment.key
+        return Served(step.group, vendor, step.stands_in_for, step.reason, dropped, adjusted or {}, key)
 
 
 class Asker:
@@ -134,7 +140,7 @@ class Asker:
                 course.failed(step, fault, now, late=late)
                 if turn.committed:
                     course.ended_by(fault)
-            record.attempts.append(_attempt(step, turn, fault if late else error, now - began))
+            record.attempts.append(_attempt(step, turn, fault if late and fault else error, now - began))
             if not late or fault is None:
                 raise
             if once:
@@ -142,7 +148,7 @@ class Asker:
             raise fault from None
         now = self._now()
         course.answered(step, now - began, now)
-        record.attempts.append(_attempt(step, turn, None, now - began))
+        record.attempts.append(Attempt(step.group, step.seat.traits.key, "ok", now - began))
         if not turn.held:
             turn.let_go()
         return answer
@@ -174,11 +180,10 @@ def _of_provider(error: BaseException) -> ProviderError | None:
     return error if isinstance(error, ProviderError) else None
 
 
-def _attempt(step: Step[Deployment], turn: Turn, error: BaseException | None, seconds: float) -> Attempt:
-    outcome, sent = "ok", "yes"
+def _attempt(step: Step[Deployment], turn: Turn, error: BaseException, seconds: float) -> Attempt:
     if isinstance(error, ProviderError | GatewayError):
         outcome, sent = error.code or "error", getattr(error, "sent", "no")
-    elif error is not None:
+    else:
         gone = isinstance(error, asyncio.CancelledError)
         outcome, sent = "client_gone" if gone else "internal_error", "maybe"
-    return Attempt(step.candidate.group, step.seat.traits.key, outcome, seconds, "yes" if turn.committed else sent)
+    return Attempt(step.group, step.seat.traits.key, outcome, seconds, "yes" if turn.committed else sent)

@@ -13,19 +13,15 @@ from providers.base.errors import Broken
 class Flow:
     """A ``ByteStream`` whose codec errors are the provider's failure.
 
-    ``at_end`` is called when it has ended, or is closed: whichever comes first.
+    What is in ``at_end`` is called when it has ended, or is closed: whichever comes first.
     """
 
-    __slots__ = ("_at_end", "_chunks", "_first")
+    __slots__ = ("_chunks", "_first", "at_end")
 
     def __init__(self, chunks: ByteStream) -> None:
         self._chunks = chunks
         self._first = b""
-        self._at_end: list[Callable[[], None]] = []
-
-    def at_end(self, call: Callable[[], None]) -> None:
-        """One more thing to do then."""
-        self._at_end.append(call)
+        self.at_end: list[Callable[[], None]] = []
 
     async def begin(self) -> None:
         """Wait for the first bytes."""
@@ -54,5 +50,5 @@ class Flow:
             self._ends()
 
     def _ends(self) -> None:
-        while self._at_end:
-            self._at_end.pop()()
+        while self.at_end:
+            self.at_end.pop()()

@@ -15,7 +15,6 @@ from gateway.blobs.store import Blob
 from gateway.errors import InvalidRequest, NotFound
 from gateway.ledger.cost import cost, failed, maybe, units, with_usage
 from gateway.ledger.quote import quoted
-from gateway.ledger.row import cost_by_now
 from gateway.record import Used
 from gateway.services.asking import Asker, Turn
 from gateway.services.caching import SpeechCache
@@ -105,8 +104,7 @@ class SpeechService:
                 speech = await self._made(model, request, caller)
             else:
                 speech = await self._cached(self._cache, model, request, caller)
-            record = caller.record
-            speech.chunks.at_end(admitted.carry(speech.usage, lambda: cost_by_now(record), record.writing))
+            speech.chunks.at_end.append(admitted.carry(caller.record, speech.usage))
             return speech
 
     async def _cached(self, cache: SpeechCache, model: str, request: SpeechRequest, caller: Caller) -> Speech:
@@ -132,8 +130,7 @@ class SpeechService:
         return self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
 
     async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
-        candidate = turn.candidate
-        entry, provider = candidate.deployment.entry, candidate.deployment.provider
+        entry, provider = turn.deployment.entry, turn.deployment.provider
         wished = request
         if not request.voice and "voice" not in request.extra:
             request = replace(request, voice=entry.voice or "")
@@ -152,24 +149,21 @@ class SpeechService:
             served = replace(made.served, dropped=dropped + made.served.dropped)
             return await self._from_tasks(replace(made, served=served), request)
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
-        price, record = candidate.deployment.price, caller.record
+        price, record = turn.deployment.price, caller.record
         if caller.dry_run:
             raise quoted(entry, price, [await _checked(provider, request, drop)])
         used = units(price, request)
         record.asks()
         try:
             audio, more = await _begin(provider, request, drop)
-            why = turn.reason if candidate.stands_in_for else None
-            key = candidate.deployment.key
-            record.served_by(candidate.group, key, entry.vendor)
-            served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped + more, deployment=key)
-            speech = await self._begun(audio, request.format, served)
+            record.served_by(turn.group, turn.deployment.key, entry.vendor)
+            speech = await self._begun(audio, request.format, turn.served(dropped + more))
         except BaseException as error:
             whole = cost(price, used)
             record.costs.append(failed(error, whole) if isinstance(error, ProviderError) else maybe(whole))
             raise
         turn.held = True
-        speech.chunks.at_end(turn.let_go)
+        speech.chunks.at_end.append(turn.let_go)
         record.used, record.price, record.usage = used, price, speech.usage
         return speech
 

@@ -20,7 +20,6 @@ from gateway.jobs.worker import Jobs
 from gateway.ledger.book import Book
 from gateway.ledger.quote import quoted
 from gateway.policy.attempts import Wishes
-from gateway.policy.routing import Candidate
 from gateway.record import Record
 from gateway.services.admission import Admission, Admitted
 from gateway.services.asking import Asker, Kind, Turn
@@ -242,8 +241,7 @@ class TaskService:
         self, turn: Turn, kind: Kind, requests: Sequence[TaskRequest], about: tuple[Mapping[str, Any], Caller]
     ) -> Submission:
         shown, caller = about
-        candidate = turn.candidate
-        deployment = candidate.deployment
+        deployment = turn.deployment
         # Only those that make tasks are asked for one.
         provider, entry = cast("TaskProvider", deployment.provider), deployment.entry
         drop = self._drop_params if entry.drop_params is None else entry.drop_params
@@ -251,10 +249,10 @@ class TaskService:
         fitting, dropped, adjusted = fit(provider, requests, entry.additional_drop_params, drop)
         if caller.dry_run:
             raise quoted(entry, deployment.price, fitting)
-        made = _rows(candidate, kind, len(fitting), shown, caller)
+        made = _rows(turn, kind, len(fitting), shown, caller)
         await self._webhooks.expect(made)
         await self.store.add(made)  # every row, before the first is sent
-        caller.record.served_by(candidate.group, deployment.key, entry.vendor)
+        caller.record.served_by(turn.group, deployment.key, entry.vendor)
         caller.record.asks()
         tasks = list(zip(made, fitting, strict=True))
         await self._book.open(caller.record, deployment.price, tasks)
@@ -281,9 +279,7 @@ class TaskService:
             # What nobody else may be asked after comes first: an unknown outcome, then anything that is no refusal.
             raise min(failures, key=lambda each: (isinstance(each, ProviderError), getattr(each, "falls_back", False)))
         await self._webhooks.began(submitted)
-        why = turn.reason if candidate.stands_in_for else None
-        served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, dropped, adjusted, deployment.key)
-        return Submission(submitted, served)
+        return Submission(submitted, turn.served(dropped, adjusted))
 
     async def finished(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
         """Wait for all of them; where one of them fails, the others are cancelled.
@@ -375,9 +371,7 @@ class TaskService:
         await asyncio.gather(*(self._jobs.cancel(row) for row in rows if row is not None))
 
 
-def _rows(
-    candidate: Candidate[Deployment], kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller
-) -> list[Job]:
+def _rows(turn: Turn, kind: Kind, count: int, shown: Mapping[str, Any], caller: Caller) -> list[Job]:
     """The rows of one call's tasks, before anything is sent. A single one is about to be; of several, each says so."""
     batch = caller.record.batch = ordered()
     prefix = {"image": "img", "video": "video", "speech": "speech"}[kind]
@@ -385,8 +379,8 @@ def _rows(
         Job(
             id=f"{prefix}_{ordered()}",
             kind=kind,
-            model=candidate.group,
-            deployment=candidate.deployment.key,
+            model=turn.group,
+            deployment=turn.deployment.key,
             created=time.time(),
             owner=caller.owner,
             batch=batch,

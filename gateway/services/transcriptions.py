@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gateway.ledger.cost import failed, maybe
 from gateway.ledger.quote import quoted
-from gateway.ledger.row import cost_by_now
 from gateway.services.asking import Asker, Turn
 from gateway.services.caller import Caller
 from gateway.services.flow import Flow
@@ -45,12 +44,12 @@ class TranscriptionService:
         async with await self._tasks.admit(caller, model, [request]) as admitted:
             about = (record, caller.wishes)
             made = await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
-            made.chunks.at_end(admitted.carry(record.usage or Usage(), lambda: cost_by_now(record), record.writing))
+            made.chunks.at_end.append(admitted.carry(record, record.usage or Usage()))
             return made
 
     async def _ask(self, turn: Turn, request: TranscriptionRequest, caller: Caller) -> Written:
-        candidate, record = turn.candidate, caller.record
-        entry, provider, price = candidate.deployment.entry, candidate.deployment.provider, candidate.deployment.price
+        record, deployment = caller.record, turn.deployment
+        entry, provider, price = deployment.entry, deployment.provider, deployment.price
         assert isinstance(provider, TranscriptionProvider), "only those that transcribe are asked to"
         if caller.dry_run:
             raise quoted(entry, price, [request])
@@ -60,9 +59,6 @@ class TranscriptionService:
         except BaseException as error:
             record.costs.append(failed(error, None) if isinstance(error, ProviderError) else maybe(None))
             raise
-        key = candidate.deployment.key
-        record.served_by(candidate.group, key, entry.vendor)
+        record.served_by(turn.group, deployment.key, entry.vendor)
         record.price, record.usage = price, made.usage
-        why = turn.reason if candidate.stands_in_for else None
-        served = Served(candidate.group, entry.vendor, candidate.stands_in_for, why, deployment=key)
-        return Written(made.media_type, Flow(made.chunks), served)
+        return Written(made.media_type, Flow(made.chunks), turn.served())

@@ -68,7 +68,7 @@ class World:
             self.now += step.pause
             self.pauses.append(step.pause)
             self.reasons.append(step.reason)
-            key = step.candidate.deployment
+            key = step.seat.deployment
             self.asked.append((key, self.now))
             step.seat.load.begin(step.seat.traits, self.now)
             error = answers(key, self.now)

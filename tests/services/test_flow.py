@@ -17,8 +17,8 @@ Stream = importlib.import_module("providers.scripted").Stream
 async def begun(stream: Any) -> tuple[Flow, list[str]]:
     flow, done = Flow(stream), list[str]()
     await flow.begin()
-    flow.at_end(lambda: done.append("first"))
-    flow.at_end(lambda: done.append("second"))
+    flow.at_end.append(lambda: done.append("first"))
+    flow.at_end.append(lambda: done.append("second"))
     return flow, done
 
 
