@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from engines.codec import Codec
@@ -127,9 +128,9 @@ class SpeechService:
 
     def _made(self, model: str, request: SpeechRequest, caller: Caller) -> Awaitable[Speech]:
         about = (caller.record, caller.wishes)
-        return self._asker.first(model, "speech", about, lambda turn: self._ask(turn, request, caller))
+        return self._asker.first(model, "speech", about, partial(self._ask, request, caller))
 
-    async def _ask(self, turn: Turn, request: SpeechRequest, caller: Caller) -> Speech:
+    async def _ask(self, request: SpeechRequest, caller: Caller, turn: Turn) -> Speech:
         entry, provider = turn.deployment.entry, turn.deployment.provider
         wished = request
         if not request.voice and "voice" not in request.extra:

@@ -130,12 +130,9 @@ class TaskService:
         Whoever only asks for the price uses nothing.
         """
         who = caller.record.who
-        for name in caller.wishes.fallbacks or ():
+        for name in (model, *(caller.wishes.fallbacks or ())):
             self.admission.check_model(who, name)
-        if caller.dry_run:
-            self.admission.check_model(who, model)
-            return Admitted(None)
-        return await self.admission.admit(who, model, requests)
+        return Admitted(None) if caller.dry_run else await self.admission.admit(who, model, requests)
 
     async def admitted(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.ledger.cost import failed, maybe
 from gateway.ledger.quote import quoted
@@ -42,12 +43,12 @@ class TranscriptionService:
         request = await self._guards.screen(model, request, caller)
         record = caller.record
         async with await self._tasks.admit(caller, model, [request]) as admitted:
-            about = (record, caller.wishes)
-            made = await self._asker.first(model, "transcription", about, lambda turn: self._ask(turn, request, caller))
+            ask = partial(self._ask, request, caller)
+            made = await self._asker.first(model, "transcription", (record, caller.wishes), ask)
             made.chunks.at_end.append(admitted.carry(record, record.usage or Usage()))
             return made
 
-    async def _ask(self, turn: Turn, request: TranscriptionRequest, caller: Caller) -> Written:
+    async def _ask(self, request: TranscriptionRequest, caller: Caller, turn: Turn) -> Written:
         record, deployment = caller.record, turn.deployment
         entry, provider, price = deployment.entry, deployment.provider, deployment.price
         assert isinstance(provider, TranscriptionProvider), "only those that transcribe are asked to"
