@@ -50,13 +50,16 @@ class Balance:
 
 
 class Load:
-    """What one deployment is doing now, and how fast it has been."""
+    """What one deployment is doing now, and how fast it has been.
+
+    ``seconds`` until it began to answer, as a moving average, count ``until`` then.
+    """
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.seconds = 0.0
+        self.until = -inf
         self._starts: deque[float] = deque()
-        self._latency = 0.0
-        self._measured = -inf
 
     def begin(self, traits: Traits, now: float) -> None:
         """It is asked."""
@@ -72,13 +75,8 @@ class Load:
 
     def took(self, seconds: float, now: float, ttl: float) -> None:
         """It had begun to answer after ``seconds``."""
-        known = self.latency(now, ttl)
-        self._latency = seconds if known is None else known + _SMOOTHING * (seconds - known)
-        self._measured = now
-
-    def latency(self, now: float, ttl: float) -> float | None:
-        """The moving average of seconds until it began to answer; ``None`` where that is not known, or too old."""
-        return self._latency if now - self._measured < ttl else None
+        self.seconds += (_SMOOTHING if now < self.until else 1.0) * (seconds - self.seconds)
+        self.until = now + ttl
 
     def full(self, traits: Traits, now: float) -> bool:
         """Whether its ``max_parallel_requests`` or its ``rpm`` of the last minute is reached."""
@@ -125,7 +123,7 @@ def pick(seats: Sequence[Seat[D]], balance: Balance, chance: Random, now: float)
             limit = min(values)
         else:
             # What has not been measured yet is asked first, so that it is.
-            values = [seat.load.latency(now, balance.ttl) or 0.0 for seat in first]
+            values = [seat.load.seconds if now < seat.load.until else 0.0 for seat in first]
             limit = min(values) * (1 + balance.buffer)
         first = [seat for seat, value in zip(first, values, strict=True) if value <= limit]
     return first[int(chance.random() * len(first))]

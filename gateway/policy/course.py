@@ -188,7 +188,7 @@ class Course(Generic[D]):
         # All are cooling: nobody is turned away for that, the one that comes back first is asked all the same.
         seat = min(home, key=lambda seat: (seat.health.until, seat.traits.order))
         place = next(place for place, (_, seats) in enumerate(self._stops) if seats)
-        return self._step(place, seat, 0.0, now)
+        return self._step(place, [seat], 0.0, now)
 
     def failed(self, step: Step[D], error: ProviderError, now: float, *, late: bool = False) -> None:
         """The one that was asked failed before it had begun to answer. ``late``: ``step.seconds`` were over."""
@@ -239,32 +239,30 @@ class Course(Generic[D]):
             and (full or not seat.bounded or not seat.load.full(seat.traits, now))
         ]
         if not self._times:  # the first of all
-            return self._step(place, self._picked(seats, now), 0.0, now) if seats else None
+            return self._step(place, seats, 0.0, now) if seats else None
         fresh = [seat for seat in seats if seat.traits.key not in self._times]
         if place != self._at or not self._errors or self._last is None:
-            return self._step(place, self._picked(fresh, now), 0.0, now) if fresh else None
+            return self._step(place, fresh, 0.0, now) if fresh else None
         last = self._errors[-1][1]
         allowed = self._again < self._limit(self._last.traits, last)
         if fresh and (allowed or last.sent == "no"):
             steady = [seat for seat in fresh if not seat.health.suspect]
             if steady or self._fleet.budgets[self._group].take(now):
-                return self._step(place, self._picked(steady or fresh, now), 0.0, now)
+                return self._step(place, steady or fresh, 0.0, now)
         elif seats and not fresh and allowed:
             wait = pause(self._again, last, self._fleet.rules.retries.floor, self._fleet.chance)
             if wait is not None and now + wait < self._ends and self._fleet.budgets[self._group].take(now):
-                return self._step(place, self._picked(seats, now), wait, now)
+                return self._step(place, seats, wait, now)
         return None
-
-    def _picked(self, seats: Sequence[Seat[D]], now: float) -> Seat[D]:
-        return pick(seats, self._fleet.rules.balance, self._fleet.chance, now)
 
     def _limit(self, traits: Traits, error: ProviderError) -> int:
         if self._asked.wishes.num_retries is not None:
             return self._asked.wishes.num_retries
         return self._fleet.rules.retries.limit(self._stops[self._at][0], error, traits.retries)
 
-    def _step(self, place: int, seat: Seat[D], wait: float, now: float) -> Step[D]:
-        """Go there."""
+    def _step(self, place: int, seats: Sequence[Seat[D]], wait: float, now: float) -> Step[D]:
+        """Go to one of these."""
+        seat = pick(seats, self._fleet.rules.balance, self._fleet.chance, now)
         group, key, bound = self._stops[place][0], seat.traits.key, seat.traits.timeout
         seconds = min(inf if bound is None else bound, self._ends - now - wait)
         asked, reason = (None, None) if place == 0 else (self._group, self._reason or self._why_not(now))

@@ -71,13 +71,17 @@ def test_what_has_not_been_measured_is_asked_so_that_it_is() -> None:
 
 def test_latency_is_a_moving_average_that_is_forgotten() -> None:
     load = Load()
-    assert load.latency(0.0, 60) is None
+    assert load.until < 0.0
     load.took(1.0, 0.0, 60)
     load.took(2.0, 10.0, 60)
-    assert load.latency(10.0, 60) == pytest.approx(1.3)
-    assert load.latency(71.0, 60) is None
+    assert (load.seconds, load.until) == (pytest.approx(1.3), 70.0)
     load.took(5.0, 71.0, 60)
-    assert load.latency(71.0, 60) == 5.0
+    assert load.seconds == pytest.approx(5.0)
+    group = seats(Traits("a"), Traits("b"))
+    group[0].load.took(1.0, 0.0, 60)
+    group[1].load.took(9.0, 0.0, 10)
+    fastest = Balance("latency-based-routing")
+    assert [pick(group, fastest, Random(1), now).deployment for now in (9.0, 11.0)] == ["a", "b"]
 
 
 def test_full_by_parallel_calls_or_by_the_last_minute() -> None:
