@@ -18,31 +18,30 @@ from providers.base.sending import Response
 from providers.base.waiting import Deadline, Watch
 
 
-class Flight:
-    """One request under way: what is known of it, and when it is over."""
+class Flight(Deadline):
+    """One request under way: what is known of it, and when what is awaited of it must be there."""
 
     def __init__(self, vendor: str, deadlines: Deadlines, watch: Watch) -> None:
         self.vendor = vendor
         self.deadlines = deadlines
         self.sent: Sent = "no"
         self.ends = watch.now() + deadlines.total
-        self._watch = watch
-        self._clock: Deadline | None = None
+        super().__init__(watch, self.ends)
 
-    def clock(self) -> Deadline:
+    def until_head(self) -> Self:
         """The time until the answer's head."""
-        self._clock = Deadline(self._watch, self.ends)
-        return self._clock
+        self.at = self.ends
+        return self
 
     def leaves(self) -> None:
         """The first byte is about to be written. From here on the vendor's own slowness counts."""
         self.sent = "maybe"
-        if self._clock is not None:
-            self._clock.move(min(self.ends, self._watch.now() + self.deadlines.first_byte))
+        self.move(min(self.ends, self._watch.now() + self.deadlines.first_byte))
 
-    def idle_clock(self) -> Deadline:
+    def until_piece(self) -> Self:
         """The time until the next piece of the body."""
-        return Deadline(self._watch, min(self.ends, self._watch.now() + self.deadlines.idle))
+        self.at = min(self.ends, self._watch.now() + self.deadlines.idle)
+        return self
 
     def error(self, fault: Exception) -> ProviderError:
         """The same in our words. Nothing of the fault's own text is kept: it may hold an address with its query."""
@@ -116,13 +115,16 @@ class Answer:
         """The next piece. Raises ``BadAnswer`` (cut short, too large), ``UpstreamTimeout``, ``UpstreamDown``."""
         if self._over:
             raise StopAsyncIteration
+        body = self._response.content
         try:
             if not self._taken and (self.length or 0) > self._cap:
                 raise self._too_large()
-            body = self._response.content
-            piece = body.read_nowait(PIECE)
-            if not piece and not body.at_eof():
-                with self._flight.idle_clock():
+            if body.total_bytes > self._taken:
+                piece = body.read_nowait(PIECE)
+            elif body.is_eof():
+                piece = b""
+            else:
+                with self._flight.until_piece():
                     piece = await body.readany()
             self._taken += len(piece)
             if self._taken > self._cap:
@@ -142,15 +144,14 @@ class Answer:
     async def reply(self, cap: int = 8 * MIB) -> Reply:
         """The whole of it, of at most ``cap`` bytes. Raises as reading does."""
         self._cap = min(self._cap, cap)
-        body = bytearray()
-        async for piece in self:
-            body += piece
-        return Reply(self._flight.vendor, self.status, self.headers, bytes(body))
+        body = b"".join([piece async for piece in self])
+        return Reply(self._flight.vendor, self.status, self.headers, body)
 
     async def aclose(self) -> None:
         """Hang up, unless the body has ended: then the connection is kept for the next."""
-        self._over = True
-        self.hang_up()
+        if not self._over:
+            self._over = True
+            self.hang_up()
 
     def hang_up(self) -> None:
         """The same from outside: whoever still reads gets ``UpstreamDown``, not an early end."""

@@ -11,8 +11,9 @@ from aiohttp.client_proto import ResponseHandler
 
 PIECE = 64 * 1024
 """Bytes that are read at once."""
-UNREAD = 16 * 1024
-"""aiohttp stops reading where twice as much waits: with what was read last, at most ``PIECE + 2 * UNREAD`` bytes."""
+UNREAD = PIECE // 2
+"""aiohttp stops reading where more than twice as much waits, which one read alone does not fill: with what was read
+last, at most ``PIECE + 2 * UNREAD`` bytes."""
 
 
 class _Handler(ResponseHandler):
@@ -21,6 +22,11 @@ class _Handler(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast("asyncio.Transport", transport).set_protocol(_Reading(self))
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        # aiohttp says so after each piece, and would have its parser look for more.
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def close(self) -> None:
         super().close()

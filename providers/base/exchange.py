@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import from_json, to_json
+
 from providers.base.egress import Egress
 from providers.base.errors import BadAnswer
 from providers.base.spool import Spool
@@ -92,8 +94,24 @@ class Reply:
     def json(self) -> Any:
         """The body's value. Raises ``BadAnswer`` where it is no JSON."""
         try:
-            return json.loads(self.body)
+            return json_value(self.body)
         except (ValueError, RecursionError):
             raise BadAnswer(
                 f"{self.vendor} answered {self.status} with something that is not JSON.", sent="yes"
             ) from None
+
+
+def json_text(value: Any) -> bytes:
+    """A body in JSON, in UTF-8. Raises ``TypeError``."""
+    try:
+        return to_json(value)
+    except ValueError:
+        return json.dumps(value).encode()  # which can write half a character
+
+
+def json_value(text: bytes | str) -> Any:
+    """The value of a JSON text. Raises ``ValueError``, ``RecursionError``."""
+    try:
+        return from_json(text, cache_strings="keys")  # a tenth of the time, where there is media in it
+    except ValueError:
+        return json.loads(text)  # which takes half a character too, and other alphabets than UTF-8

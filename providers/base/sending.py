@@ -54,14 +54,10 @@ class Response:
         self.headers = headers
         self.content = content
         self.protocol = protocol
+        said = headers.get("content-length")
+        self.content_length = int(said) if said is not None and said.isdigit() else None
         self._connection = connection
         content.on_eof(self._ended)
-
-    @property
-    def content_length(self) -> int | None:
-        """Bytes, where that is said."""
-        said = self.headers.get("content-length")
-        return int(said) if said is not None and said.isdigit() else None
 
     def close(self) -> None:
         """Hang up, unless the body has ended."""
@@ -111,7 +107,7 @@ class Sender:
             assert protocol is not None
             protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, read_bufsize=UNREAD)
             flight.leaves()
-            write(connection.transport, head, body)
+            write(protocol.transport, head, body)
             message, content = await protocol.read()
             while 100 <= message.code < 200:
                 message, content = await protocol.read()
@@ -143,7 +139,7 @@ def write(transport: asyncio.Transport | None, head: bytes, body: bytes | None) 
 
 
 def _head(method: str, url: URL, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
+    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", *map(": ".join, headers.items())]
     if body is not None or method == "POST":
         lines.append(f"Content-Length: {len(body or b'')}")
     text = "\r\n".join(lines)

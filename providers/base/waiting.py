@@ -11,19 +11,19 @@ from types import TracebackType
 
 
 class Deadline:
-    """A ``with`` around what is awaited: ``TimeoutError`` where that is not over by ``at`` (the loop's time)."""
+    """A ``with`` around what is awaited: ``TimeoutError`` where that is not over by ``at`` (the loop's time).
 
-    __slots__ = ("_cancelling", "_late", "_task", "_watch", "at")
+    It may be used again, when it is over.
+    """
 
     def __init__(self, watch: Watch, at: float) -> None:
         self._watch = watch
-        self._late = False
         self.at = at
 
     def move(self, at: float) -> None:
         """Let it end at another moment."""
         self.at = at
-        self._watch.look_at(at)
+        self._watch.add(self)
 
     def expire(self) -> None:
         """It is over."""
@@ -33,7 +33,7 @@ class Deadline:
     def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._task, self._cancelling = task, task.cancelling()
+        self._task, self._cancelling, self._late = task, task.cancelling(), False
         self._watch.add(self)
 
     def __exit__(
@@ -50,35 +50,27 @@ class Watch:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._waiting: set[Deadline] = set()
+        self.forget = self._waiting.discard  # it is over, whatever came of it
         self._next = inf
         self._timer: asyncio.TimerHandle | None = None
 
-    def now(self) -> float:
-        """The loop's time."""
-        return self._loop.time()
-
     def add(self, deadline: Deadline) -> None:
-        """It begins."""
+        """It begins, or ends at another moment."""
         self._waiting.add(deadline)
-        self.look_at(deadline.at)
-
-    def forget(self, deadline: Deadline) -> None:
-        """It is over, whatever came of it."""
-        self._waiting.discard(deadline)
-
-    def look_at(self, at: float) -> None:
-        """Look no later than ``at`` for who is late."""
-        if at < self._next:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._next, self._timer = at, self._loop.call_at(at, self._look)
+        if deadline.at < self._next:
+            self._look_at(deadline.at)
 
     def close(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
         self._next, self._timer = inf, None
+
+    def _look_at(self, at: float) -> None:
+        self.close()
+        self._next, self._timer = at, self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
         self.close()
@@ -87,4 +79,4 @@ class Watch:
             self._waiting.discard(each)
             each.expire()
         if self._waiting:
-            self.look_at(min(each.at for each in self._waiting))
+            self._look_at(min(each.at for each in self._waiting))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -26,7 +25,7 @@ from providers.base import errors
 from providers.base.answer import FAULTS, Answer, Flight
 from providers.base.connector import UNREAD, Connector
 from providers.base.egress import Egress, GuardedResolver, is_plain, place
-from providers.base.exchange import MIB, Exchange, Fetch, Reply
+from providers.base.exchange import MIB, Exchange, Fetch, Reply, json_text
 from providers.base.refusals import refusal
 from providers.base.sending import Sender, connecting
 from providers.base.waiting import Watch
@@ -57,11 +56,16 @@ def _form(exchange: Exchange) -> aiohttp.FormData:
 
 def _characters(value: object) -> int:
     """About how long a body is: what its texts have."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(_characters, value.values()))
-    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 0
+    count, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            count += len(each)
+        elif isinstance(each, dict):
+            left.extend(each.values())
+        elif isinstance(each, list | tuple):
+            left.extend(each)
+    return count
 
 
 class Wire:
@@ -153,7 +157,7 @@ class Wire:
             headers["Content-Type"] = "application/json"
             large = _characters(exchange.json) > MIB // 4
             # On a thread where a picture in it would hold up everybody else.
-            body = (await asyncio.to_thread(json.dumps, exchange.json) if large else json.dumps(exchange.json)).encode()
+            body = await asyncio.to_thread(json_text, exchange.json) if large else json_text(exchange.json)
         headers |= exchange.headers
         if not exchange.form and (body is None or len(body) <= MIB // 4):
             return await self._small(flight, exchange, headers, body, cap)
@@ -166,7 +170,7 @@ class Wire:
         try:
             sender = self._opened(exchange.egress).sender
             address = _address_of(exchange.url)
-            with flight.clock():
+            with flight.until_head():
                 response = await sender.send(exchange.method, address, headers, body, flight)
         except FAULTS as fault:
             raise flight.error(fault) from None
@@ -186,7 +190,7 @@ class Wire:
             session = self._opened(exchange.egress).session
             address = _address_of(exchange.url)
             _FLIGHT.set(flight)
-            with flight.clock():
+            with flight.until_head():
                 response = await session.request(
                     exchange.method,
                     address,

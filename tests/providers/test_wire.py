@@ -83,6 +83,16 @@ async def test_a_reader_who_stops_holds_little() -> None:
         assert max(map(len, pieces)) <= PIECE + 2 * UNREAD
 
 
+async def test_an_answer_of_one_read_is_whole_with_its_head() -> None:
+    body = bytes(PIECE - 1000)
+    async with Upstream(reply(200, body)) as upstream, opened() as wire:
+        for _ in range(2):
+            answer = await wire.stream(post(upstream))
+            assert answer.whole
+            assert [piece async for piece in answer] == [body]
+        assert upstream.connections == 1
+
+
 async def test_a_call() -> None:
     async with Upstream(reply(201, {"id": 7}, X_Request_Id="r1", Set_Cookie="a=b")) as upstream, opened() as wire:
         answer = await wire.call(post(upstream, "/v1/make?x=%2F", headers={"Authorization": "Bearer k"}))
@@ -171,6 +181,20 @@ def test_what_is_no_json_is_a_bad_answer(body: bytes) -> None:
     with pytest.raises(errors.BadAnswer, match=r"Vendor answered 200 with") as caught:
         Reply("Vendor", 200, {}, body).json()
     assert caught.value.sent == "yes"
+
+
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"a": "\xc3\xa9"}', '{"a": "é"}'.encode("utf-16"), b'{"a": "\\u00e9", "a": "\\u00e9"}']
+)
+def test_json_as_vendors_write_it(body: bytes) -> None:
+    assert Reply("Vendor", 200, {}, body).json() == {"a": "é"}
+
+
+async def test_half_a_character_goes_out_and_comes_back() -> None:
+    async with Upstream(reply(200, b'{"cut": "\\ud83d"}')) as upstream, opened() as wire:
+        answer = await wire.call(post(upstream, json={"cut": "\ud83d", "whole": "\U0001f600"}))
+        assert answer.json() == {"cut": "\ud83d"}
+        assert upstream.requests[0].json() == {"cut": "\ud83d", "whole": "\U0001f600"}
 
 
 async def test_compressed_answers_are_unpacked_and_bounded_by_what_they_become() -> None:

@@ -21,8 +21,8 @@ class AudioBody:
     ) -> None:
         self._vendor = vendor
         self._answer = answer
-        self._spec, self._usage = about
-        self._tempo = tempo
+        spec, self._usage = about
+        self._rate = spec.bytes_per_second * tempo if spec.format is AudioFormat.PCM else None
         self._head = head
         self._taken = 0
         self._closed = False
@@ -40,8 +40,8 @@ class AudioBody:
                 raise BadAnswer(f"{self._vendor} answered without any sound.", sent="yes") from None
             raise
         self._taken += len(piece)
-        if self._spec.format is AudioFormat.PCM:
-            self._usage.audio_seconds = self._taken / self._spec.bytes_per_second / self._tempo
+        if self._rate is not None:
+            self._usage.audio_seconds = self._taken / self._rate
         return piece
 
     async def aclose(self) -> None:

@@ -24,6 +24,7 @@ DEADLINES = Deadlines(first_byte=60.0, idle=60.0, total=600.0)
 
 _HEAD = 12
 _MARKED = (AudioFormat.OPUS, AudioFormat.FLAC, AudioFormat.WAV)  # raw samples cannot be taken for one of these
+_WORDS = ("application/json", "text/html", "text/plain", "text/event-stream")
 _RATE = re.compile(r";\s*rate=(\d{4,6})\b", re.ASCII)
 
 
@@ -85,8 +86,8 @@ async def _spec(host: Host, answer: Answer, head: bytes, wished: AudioFormat) ->
     if not head:
         raise BadAnswer(f"{host.name} answered with no sound.", sent="yes")
     found = sniff(head)
-    wordy = answer.content_type in ("application/json", "text/html", "text/plain", "text/event-stream")
-    if wished is AudioFormat.PCM and not wordy and found not in _MARKED and head[:3] != b"ID3":
+    raw = wished is AudioFormat.PCM and found not in _MARKED and head[:3] != b"ID3"
+    if raw and answer.content_type not in _WORDS:
         rate = _RATE.search(answer.headers.get("content-type", ""))
         return AudioSpec(AudioFormat.PCM, int(rate[1])) if rate else AudioSpec(AudioFormat.PCM)
     if found is None:
