@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import replace
 
 from engines.codec import CodecError
@@ -11,6 +9,7 @@ from engines.pictures import size_of, sniff_picture
 from gateway.api.fields import Upload
 from gateway.errors import InvalidRequest
 from providers.base.contract import Reference
+from providers.base.packed import unpacked
 
 MOST_PICTURES = 16
 PICTURE_LIMIT = 50_000_000
@@ -31,8 +30,8 @@ def reference(given: object, param: str) -> Reference | None:
     if isinstance(given, str) and given.startswith("data:"):
         head, _, text = given.partition(",")
         try:
-            return Reference(data=base64.b64decode(text, validate=True), media_type=head[5:].partition(";")[0])
-        except (binascii.Error, ValueError):
+            return Reference(data=unpacked(text), media_type=head[5:].partition(";")[0])
+        except ValueError:
             pass
     elif isinstance(given, str) and given.startswith(("https://", "http://")) and len(given) <= 8192:
         return Reference(url=given)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import json
 import secrets
 from pathlib import Path
 
 from providers.base.errors import BadAnswer
 from providers.base.exchange import MIB, Exchange, Reply
+from providers.base.packed import unpacked
 from providers.base.spool import Spool
 from providers.base.wire import Wire
 
@@ -120,7 +120,7 @@ class _Sieve:
             if not last:
                 whole = max(0, len(text) - 4) // 4 * 4  # the last four may be padded
                 text, kept = text[:whole], text[whole:] + kept
-            data = binascii.a2b_base64(text, strict_mode=True)
+            data = unpacked(text.decode())
             if not last and len(data) * 4 != len(text) * 3:
                 raise ValueError("padding inside")
         except ValueError:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 from collections import deque
 from typing import Any, Protocol, Self
 
 from engines.media import AudioFormat, AudioSpec, ByteStream
+from providers.base import packed
 from providers.base.contract import Usage
 from providers.base.dialects.sse import Events
 from providers.base.errors import BadAnswer
@@ -109,8 +108,8 @@ def parsed(vendor: str, event: bytes) -> dict[str, Any]:
 def unpacked(vendor: str, text: object) -> bytes:
     """The bytes that ``text`` is in base64. Raises ``BadAnswer``."""
     try:
-        return base64.b64decode(text if isinstance(text, str) else "-", validate=True)
-    except (ValueError, binascii.Error):
+        return packed.unpacked(text if isinstance(text, str) else "-")
+    except ValueError:
         raise BadAnswer(f"{vendor} sent sound that is not base64.", sent="yes") from None
 
 

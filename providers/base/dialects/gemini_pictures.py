@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from providers.base.dialects.google import items, member, refused
 from providers.base.dialects.options import Check, checked, one_of
 from providers.base.errors import BadAnswer, Broken, Gone, PolicyViolation, ProviderError, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Reply
+from providers.base.packed import unpacked
 from providers.base.refusals import clean
 from providers.base.spool import Spool
 
@@ -211,8 +211,8 @@ def drawn(vendor: str, reply: Reply) -> Submitted:
 def _made(vendor: str, packed: object, spools: Mapping[str, Spool]) -> Made:
     text = packed if isinstance(packed, str) else "-"
     try:
-        data = spools.get(text) or base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
+        data = spools.get(text) or unpacked(text)
+    except ValueError:
         data = b""
     kind = sniff_picture(data if isinstance(data, bytes) else data.read(0, 12))
     if kind is None:

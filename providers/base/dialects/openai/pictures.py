@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from providers.base.dialects.options import hint
 from providers.base.egress import MAX_URL
 from providers.base.errors import BadAnswer, Gone, Refused, Unsupported
 from providers.base.exchange import MIB, Deadlines, Exchange, Part, Reply
+from providers.base.packed import unpacked
 from providers.base.spool import Spool
 
 MOST = 10
@@ -79,8 +79,8 @@ def drawn(host: Host, reply: Reply) -> Submitted:
         addresses = [str(each["url"]) for each in data if each.get("url") and not each.get("b64_json")]
         if not data or len(texts) + len(addresses) != len(data) or max(map(len, ["", *addresses])) > MAX_URL:
             raise KeyError
-        made = [_made(reply.spools.get(text) or base64.b64decode(text, validate=True)) for text in texts]
-    except (BadAnswer, KeyError, TypeError, AttributeError, ValueError, binascii.Error):
+        made = [_made(reply.spools.get(text) or unpacked(text)) for text in texts]
+    except (BadAnswer, KeyError, TypeError, AttributeError, ValueError):
         # It said yes, and it may have been charged.
         raise BadAnswer(f"{host.name} answered with something that is no picture.", sent="maybe") from None
     outputs: tuple[Made | Address, ...] = (*made, *(Address(each, host.trusted) for each in addresses))
