@@ -21,6 +21,7 @@ Survives = Literal["power", "crash"]
 
 _Asked = tuple[Callable[..., Any], Any, Survives | None, asyncio.Future[Any]]
 """What to do, an item for it (see ``Database.add``), what it must survive where it writes, who waits."""
+_Outcome = tuple[Any, Exception | None]
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _NONE = object()
@@ -89,7 +90,8 @@ class Database:
     def do(self, run: Callable[[], T], *, writes: bool = False, survives: Survives | None = None) -> asyncio.Future[T]:
         """What ``run`` returns or raises, on the thread; where it ``writes``, once that is durable.
 
-        ``survives`` stands before the schema's.
+        It may be run twice: once more where another's part of the transaction has failed. ``survives`` stands before
+        the schema's.
         """
         return self._ask(run, _NONE, (survives or self._survives) if writes else None)
 
@@ -143,47 +145,45 @@ class Database:
             _tell_all(answers)
 
     def _together(self, parts: Sequence[_Part]) -> list[_Answer]:
-        answers: list[_Answer] = []
         survived = [part.survives for part in parts if part.survives is not None]
         try:
             if survived:
                 self._wait_for_disk("power" in survived)
                 if len(parts) > 1 or parts[0].items is None:  # else SQLite's own transaction is enough
                     self.connection.execute("BEGIN IMMEDIATE")
-            for part in parts:
-                answer, wrong = self._one(part, shared=part.survives is not None and len(parts) > 1)
-                answers += [(future, answer, wrong) for future in part.futures]
-            if self.connection.in_transaction and not (len(parts) == 1 and wrong is not None):
+            answers = [_one(part) for part in parts]
+            if any(
+                wrong is not None and part.survives is not None for part, (_, wrong) in zip(parts, answers, strict=True)
+            ):
+                self._undo()
+                if len(parts) > 1:  # the parts of the others stand
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    answers = [self._apart(part) for part in parts]
+            if self.connection.in_transaction:
                 self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            failed = StoreError(f"nothing was written: {error}")
-            answers = [(future, None, failed) for part in parts for future in part.futures]
+            answers = [(None, StoreError(f"nothing was written: {error}"))] * len(parts)
         finally:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-        return answers
+            self._undo()
+        return [(future, *answer) for part, answer in zip(parts, answers, strict=True) for future in part.futures]
+
+    def _undo(self) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _apart(self, part: _Part) -> _Outcome:
+        """One part of a transaction of which others go on where it fails."""
+        self.connection.execute("SAVEPOINT one")
+        outcome = _one(part)
+        if outcome[1] is not None:
+            self.connection.execute("ROLLBACK TO one")
+        self.connection.execute("RELEASE one")
+        return outcome
 
     def _wait_for_disk(self, wanted: bool) -> None:
         if wanted != self._waits_for_disk:
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
             self._waits_for_disk = wanted
-
-    def _one(self, part: _Part, *, shared: bool) -> tuple[Any, Exception | None]:
-        """One part of the transaction; where it fails, the parts of those who share it stand."""
-        if shared:
-            self.connection.execute("SAVEPOINT one")
-        answer, wrong = None, None
-        try:
-            answer = part.run() if part.items is None else part.run(part.items)
-            if isinstance(answer, sqlite3.Cursor):
-                answer = None  # let go of on another thread it would spoil the statement that is running on this one
-        except _HIS_OWN as error:
-            wrong = error
-        if shared:
-            if wrong is not None:
-                self.connection.execute("ROLLBACK TO one")
-            self.connection.execute("RELEASE one")
-        return answer, wrong
 
 
 class _Part:
@@ -211,6 +211,17 @@ def _parts(taken: Sequence[_Asked]) -> list[_Part]:
         else:
             parts.append(_Part(asked))
     return parts
+
+
+def _one(part: _Part) -> _Outcome:
+    answer, wrong = None, None
+    try:
+        answer = part.run() if part.items is None else part.run(part.items)
+        if isinstance(answer, sqlite3.Cursor):
+            answer = None  # let go of on another thread it would spoil the statement that is running on this one
+    except _HIS_OWN as error:
+        wrong = error
+    return answer, wrong
 
 
 def _last() -> None:
