@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class State(StrEnum):
@@ -45,8 +46,7 @@ class Fault:
     param: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One row. Times are seconds since the epoch. ``version`` grows with each change: compare-and-swap on it.
 
     ``owner`` is a digest of the key that made it (empty: no keys). ``deployment`` finds the provider again after a
@@ -65,7 +65,7 @@ class Job:
     owner: str = ""
     batch: str = ""
     fingerprint: str = ""
-    request: Mapping[str, Any] = field(default_factory=dict)
+    request: Mapping[str, Any] = MappingProxyType({})
     state: State = State.CREATED
     version: int = 0
     task: str | None = None

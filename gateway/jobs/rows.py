@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from gateway.jobs.job import Fault, Job, State
 
 VERSION = 1
-COLUMNS = tuple(field.name for field in fields(Job))
+COLUMNS = Job._fields
 LOOKED_AT = "state IN ('running', 'storing')"
 OPEN = "state IN ('created', 'submitting', 'running', 'storing')"
 
@@ -77,12 +77,20 @@ _WRITTEN: Mapping[str, Callable[[Any], str | None]] = {
 }
 
 
-def values(job: Job, names: Sequence[str] = COLUMNS) -> Sequence[Any]:
-    """The row of a job, or a part of it, in the order of ``names``."""
-    return [
-        written(getattr(job, name)) if (written := _WRITTEN.get(name)) is not None else getattr(job, name)
-        for name in names
-    ]
+_ENCODERS = [_WRITTEN.get(name) for name in COLUMNS]
+
+
+def values(job: Job) -> list[Any]:
+    """The row of a job, in the order of ``COLUMNS``."""
+    return [value if encode is None else encode(value) for value, encode in zip(job, _ENCODERS, strict=True)]
+
+
+def changed(old: Job, new: Job) -> dict[str, Any]:
+    """What is another object in the row of ``new``, by column."""
+    every = zip(COLUMNS, old, new, _ENCODERS, strict=True)
+    return {
+        name: value if encode is None else encode(value) for name, before, value, encode in every if value is not before
+    }
 
 
 def job_of(row: Sequence[Any]) -> Job:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gateway.database import Database, Schema
 from gateway.jobs.errors import Conflict, UnknownJob
 from gateway.jobs.job import TERMINAL, Job, State
-from gateway.jobs.rows import COLUMNS, LOOKED_AT, OPEN, SCHEMA, VERSION, job_of, values
+from gateway.jobs.rows import COLUMNS, LOOKED_AT, OPEN, SCHEMA, VERSION, changed, job_of, values
 from gateway.jobs.store import Entry, Found, Span, entry, frees, moved, span
 
 T = TypeVar("T")
@@ -57,15 +57,15 @@ class SqliteJobStore:
         """See ``JobStore.move``."""
         new = moved(job, state, changes)
         # What does not change is left out: each index of a column that is set is written again.
-        names = [name for name in COLUMNS if getattr(new, name) is not getattr(job, name)]
-        update = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ? AND version = ?"  # noqa: S608
-        row = (*values(new, names), job.id, job.version)
+        row = changed(job, new)
+        if frees(state, changes):
+            row["lease_until"] = 0
+        update = f"UPDATE jobs SET {' = ?, '.join(row)} = ? WHERE id = ? AND version = ?"  # noqa: S608
+        given = (*row.values(), job.id, job.version)
 
         def run() -> Job:
-            if self._db.execute(update, row).rowcount != 1:
+            if self._db.execute(update, given).rowcount != 1:
                 raise Conflict(job.id)
-            if frees(state, changes):
-                self._db.execute("UPDATE jobs SET lease_until = 0 WHERE id = ? AND lease_until > 0", (job.id,))
             line = entry(job, state, self._now(), note)
             if line is not None:
                 self._note(line)

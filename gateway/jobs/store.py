@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.jobs.errors import IllegalMove
@@ -91,7 +91,7 @@ def moved(job: Job, state: State, changes: Mapping[str, Any]) -> Job:
     if state not in MOVES[job.state]:
         raise IllegalMove(f"{job.id}: {job.state} -> {state}")
     ended: dict[str, Any] = {"next_poll": None} if state in TERMINAL else {}
-    return replace(job, state=state, version=job.version + 1, **{**changes, **ended})
+    return job._replace(state=state, version=job.version + 1, **{**changes, **ended})
 
 
 def frees(state: State, changes: Mapping[str, Any]) -> bool:

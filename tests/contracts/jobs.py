@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +200,6 @@ class JobStoreContract:
         assert list(await store.durations("none")) == []
 
     async def test_closing_twice_is_harmless(self, store: JobStore) -> None:
-        await store.add([replace(make(), request={})])
+        await store.add([make(request={})])
         await store.close()
         await store.close()
