@@ -133,17 +133,17 @@ def _filled(service: ImageService, answer: bytes, blobs: Sequence[Blob]) -> tupl
     parts = answer.split(here)
 
     async def pieces() -> AsyncIterator[bytes]:
-        held = bytearray()
+        held: list[bytes] = []
         try:
             for part, blob in zip(parts, blobs, strict=False):
-                held += part
+                held.append(part)
                 async for piece in service.base64(blob):
-                    held += piece
-                    if len(held) >= _PIECE:  # what is small goes out in one
-                        yield bytes(held)
+                    held.append(piece)
+                    if sum(map(len, held)) >= _PIECE:  # what is small goes out in one
+                        yield b"".join(held)
                         held.clear()
         except OSError as error:
             raise StreamBroken("a picture is no longer kept") from error
-        yield bytes(held + parts[-1])
+        yield b"".join([*held, parts[-1]])
 
     return sum(map(len, parts)) + sum((blob.size + 2) // 3 * 4 for blob in blobs), pieces()

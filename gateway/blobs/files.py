@@ -67,26 +67,28 @@ class FileBlobs:
     async def put(self, key: str, chunks: AsyncIterator[bytes], media_type: str, cap: int) -> Blob:
         """Keep the bytes. Those of a file are written beside, flushed to the disk, moved into place."""
         _check(key)
-        held, size = bytearray(), 0
+        held: list[bytes] = []
+        size = written = 0
         writing: _Writing | None = None
         try:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > cap:
                     raise TooBig(f"over {cap:,} bytes")
-                held += chunk
-                if len(held) > SMALL:
+                held.append(chunk)
+                if size - written > SMALL:
                     writing = writing or _Writing(self._path(key), self._part)
-                    await asyncio.to_thread(writing.write, held)
-                    held = bytearray()
+                    await asyncio.to_thread(writing.write, b"".join(held))
+                    held, written = [], size
+            data = b"".join(held)  # of one piece it is that piece
             if writing is not None:
-                digest = await asyncio.to_thread(writing.finish, held)
+                digest = await asyncio.to_thread(writing.finish, data)
         except BaseException:
             if writing is not None:
                 await asyncio.to_thread(writing.undo)
             raise
         if writing is None:
-            return await self._note((key, size, media_type), bytes(held))
+            return await self._note((key, size, media_type), data)
         try:
             return await self._note((key, size, media_type), None, digest)
         except OSError:
@@ -201,14 +203,14 @@ class _Writing:
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes) -> None:
         if self._file is None:
             self._part.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb")
         self._file.write(data)
         self._digest.update(data)
 
-    def finish(self, rest: bytes | bytearray) -> str:
+    def finish(self, rest: bytes) -> str:
         """Its digest."""
         self.write(rest)
         assert self._file is not None

@@ -26,17 +26,20 @@ async def call(wire: Wire, exchange: Exchange) -> Reply:
     answer = await wire.stream(exchange, exchange.cap)
     if not 200 <= answer.status < 300:
         return await answer.reply()
-    sieve, held = None, bytearray()
+    sieve, size = None, 0
+    held: list[bytes] = []
     try:
         async for piece in answer:
-            held += piece
-            if len(held) >= _BATCH:
+            held.append(piece)
+            size += len(piece)
+            if size >= _BATCH:
                 sieve = sieve or _Sieve(exchange.vendor, wire.spool)
-                await asyncio.to_thread(sieve.feed, bytes(held))
-                held.clear()
+                await asyncio.to_thread(sieve.feed, b"".join(held))
+                held, size = [], 0
+        rest = b"".join(held)  # of one piece it is that piece
         if sieve is None:
-            return Reply(exchange.vendor, answer.status, answer.headers, bytes(held))
-        await asyncio.to_thread(sieve.feed, bytes(held))
+            return Reply(exchange.vendor, answer.status, answer.headers, rest)
+        await asyncio.to_thread(sieve.feed, rest)
     except OSError as error:
         raise BadAnswer(f"The answer of {exchange.vendor} cannot be kept on the disk.", sent="maybe") from error
     finally:
