@@ -27,8 +27,8 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def blob_response(request: Request, blobs: BlobStore, blob: Blob, name: str) -> Response:
-    """The bytes with ``Range``, ``ETag`` and a file name. A digest of the bytes is their tag."""
-    tag = f'"{blob.digest}"'
+    """The bytes with ``Range``, ``ETag`` and a file name."""
+    tag = f'"{blob.tag}"'
     headers = {
         "etag": tag,
         "accept-ranges": "bytes",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import sqlite3
 from collections import OrderedDict
@@ -21,6 +20,7 @@ from engines.media import ByteStream
 from gateway.blobs.memory import Once
 from gateway.blobs.store import Blob, TooBig
 from gateway.database import Database, Schema, StoreError
+from gateway.ids import token
 
 SMALL = 96 * 1024
 """Bytes of the largest blob that is kept in the database, and of a piece: held for each who writes or reads."""
@@ -28,7 +28,7 @@ SMALL = 96 * 1024
 _AT_HAND = 4 * 1024 * 1024  # bytes of the newest blobs: they are mostly asked for just after they were kept
 _KNOWN = 300  # bytes of what is known of one
 
-# What is in a file has no `data`. The newest is last.
+# What is in a file has no `data`; `digest` is the tag. The newest is last.
 _TABLE = """
 CREATE TABLE blobs (
     seq INTEGER PRIMARY KEY,
@@ -82,15 +82,16 @@ class FileBlobs:
                     held, written = [], size
             data = b"".join(held)  # of one piece it is that piece
             if writing is not None:
-                digest = await asyncio.to_thread(writing.finish, data)
+                await asyncio.to_thread(writing.finish, data)
         except BaseException:
             if writing is not None:
                 await asyncio.to_thread(writing.undo)
             raise
+        blob = Blob(key, size, media_type, token())
         if writing is None:
-            return await self._note((key, size, media_type), data)
+            return await self._note(blob, data)
         try:
-            return await self._note((key, size, media_type), None, digest)
+            return await self._note(blob, None)
         except OSError:
             await asyncio.to_thread(self._path(key).unlink, missing_ok=True)  # nobody would find it
             raise
@@ -143,14 +144,8 @@ class FileBlobs:
         """Finish what was asked for, then close the database. Twice is harmless."""
         await self._file.close()
 
-    async def _note(self, known: tuple[str, int, str], data: bytes | None, digest: str = "") -> Blob:
-        def run() -> Blob:
-            # The digest is made here, since the loop would have to wait for its turn after it.
-            blob = Blob(*known, digest if data is None else hashlib.sha256(data).hexdigest())
-            self._db.execute(_KEEP, (*known, blob.digest, data))
-            return blob
-
-        blob = await self._do(run, writes=True)
+    async def _note(self, blob: Blob, data: bytes | None) -> Blob:
+        await self._do(lambda: self._db.execute(_KEEP, (*blob, data)), writes=True)
         if not self._shared:
             self._let_go(blob.key)
             self._newest[blob.key] = (blob, data or b"")
@@ -201,17 +196,14 @@ class _Writing:
     def __init__(self, path: Path, suffix: str) -> None:
         self._path, self._part = path, path.with_suffix(suffix)
         self._file: BinaryIO | None = None
-        self._digest = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
         if self._file is None:
             self._part.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb")
         self._file.write(data)
-        self._digest.update(data)
 
-    def finish(self, rest: bytes) -> str:
-        """Its digest."""
+    def finish(self, rest: bytes) -> None:
         self.write(rest)
         assert self._file is not None
         _flush(self._file)
@@ -222,7 +214,6 @@ class _Writing:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        return self._digest.hexdigest()
 
     def undo(self) -> None:
         if self._file is not None:

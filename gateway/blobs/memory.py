@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import AsyncIterator
 from typing import BinaryIO, Self
 
 from engines.media import ByteStream
 from gateway.blobs.store import Blob, TooBig
+from gateway.ids import token
 
 
 class MemoryBlobs:
@@ -24,7 +24,7 @@ class MemoryBlobs:
             data += chunk
             if len(data) > cap:
                 raise TooBig(f"over {cap:,} bytes")
-        blob = Blob(key, len(data), media_type, hashlib.sha256(data).hexdigest())
+        blob = Blob(key, len(data), media_type, token())
         self._held[key] = (blob, bytes(data))
         return blob
 

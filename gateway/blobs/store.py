@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from engines.media import ByteStream
 
@@ -13,14 +12,13 @@ class TooBig(Exception):
     """More bytes came than the cap allows; nothing was kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """What is known of one. ``size`` in bytes; ``digest`` is the SHA-256 of the bytes, in hex."""
+class Blob(NamedTuple):
+    """What is known of one. ``size`` in bytes; ``tag`` is another one each time that it is put."""
 
     key: str
     size: int
     media_type: str
-    digest: str
+    tag: str
 
 
 class BlobStore(Protocol):

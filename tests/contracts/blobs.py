@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -32,7 +31,6 @@ class BlobStoreContract:
         put = await store.put("img_1", chunks(), "image/png", len(DATA))
         assert await store.get("img_1") == put
         assert (put.size, put.media_type) == (len(DATA), "image/png")
-        assert put.digest == hashlib.sha256(DATA).hexdigest()
         assert await text(store, "img_1") == DATA
 
     async def test_a_part_of_it(self, store: BlobStore) -> None:
@@ -56,8 +54,9 @@ class BlobStoreContract:
             store.open(blob)
 
     async def test_putting_again_replaces(self, store: BlobStore) -> None:
-        await store.put("img_1", chunks(), "image/png", len(DATA))
-        await store.put("img_1", chunks(b"new"), "image/webp", 10)
+        old = await store.put("img_1", chunks(), "image/png", len(DATA))
+        new = await store.put("img_1", chunks(b"new"), "image/webp", 10)
+        assert new.tag != old.tag
         assert await text(store, "img_1") == b"new"
 
     async def test_too_much_is_not_kept(self, store: BlobStore) -> None:
