@@ -100,7 +100,7 @@ class Database:
     ) -> asyncio.Future[None]:
         """One write for many callers: on the thread, ``write`` gets all that was added and waits; durable at the end.
 
-        It calls one ``Insert``, no more. Whoever is cancelled leaves his item to be written.
+        It calls one ``Insert``, or begins a transaction. Whoever is cancelled leaves his item to be written.
         """
         return self._ask(write, item, survives or self._survives)
 

@@ -72,7 +72,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _WRITTEN: Mapping[str, Callable[[Any], str | None]] = {
     "fault": lambda fault: None if fault is None else _encode(asdict(fault)),
-    "outputs": _encode,
+    "outputs": lambda outputs: _encode(outputs) if outputs else "[]",
     "request": lambda request: _encode(dict(request)),
 }
 

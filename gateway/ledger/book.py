@@ -65,7 +65,7 @@ class Book:
             record.charges[job.id] = whole
             self._live[job.id] = record
         if self.store is not None:
-            await self.store.charge(row_of(record), charges)
+            await self.store.write([row_of(record)], charges)
 
     def metered(self, provider: TaskProvider, job: Job, price: Price | None) -> TaskProvider:
         """``provider``, with what it says of the costs of ``job`` written down."""

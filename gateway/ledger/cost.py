@@ -98,13 +98,13 @@ def units(price: Price | None, request: MediaRequest) -> Used:
 def expected(price: Price | None, requests: Sequence[MediaRequest]) -> tuple[Used, Cost | None]:
     """What a call of ``requests`` will use and cost, before anybody is asked. ``None``: nobody can know."""
     parts = [units(price, request) for request in requests]
-    if len(parts) == 1:
-        return parts[0], cost(price, parts[0])
     return together(parts), total(cost(price, part) for part in parts)
 
 
 def together(parts: Sequence[Used]) -> Used:
     """The sum of what several tasks of one call use."""
+    if len(parts) == 1:
+        return parts[0]
     whole = replace(parts[0]) if parts else Used()
     for name in ("characters", "audio_seconds", "images", "video_seconds", "input_tokens", "output_tokens"):
         amounts = [getattr(part, name) for part in parts]

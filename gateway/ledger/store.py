@@ -73,7 +73,8 @@ CREATE TABLE charges (
 CREATE INDEX charges_call ON charges (call);
 """
 
-_INSERT = Insert(f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)})", len(_COLUMNS))
+_CALLS = Insert(f"INSERT OR REPLACE INTO calls ({', '.join(_COLUMNS)})", len(_COLUMNS))
+_CHARGES = Insert("INSERT OR IGNORE INTO charges (job, call, usd, certainty, at)", 5)
 # A call with the tasks that it made.
 _SPENT = f"""
 SELECT {", ".join(f"calls.{name}" for name in _COLUMNS if name not in ("usd", "certainty"))},
@@ -103,11 +104,9 @@ _NAMES: dict[str, tuple[str, str]] = {
 class LedgerStore(Protocol):
     """Every method may raise ``StoreError``. What it wrote is there after the death of this process."""
 
-    def write(self, rows: Sequence[Row]) -> Awaitable[object]:
-        """Calls, as they stand; a row of the same name is replaced."""
-
-    async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
-        """A call, and the tasks that are about to be submitted for it."""
+    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object]:
+        """Calls, as they stand, and tasks that are about to be submitted. A row of the same name is replaced, a charge
+        stays."""
 
     async def settle(self, job: str, change: Change) -> Cost | None:
         """Replace what a job costs by ``change`` of it; nothing where it has no charge. Returns the new cost."""
@@ -132,24 +131,16 @@ class SqliteLedger:
         self._file = Database(path, Schema(1, _TABLES, survives="crash"))
         self._db = self._file.connection
 
-    def write(self, rows: Sequence[Row]) -> Awaitable[object]:
-        """Calls, as they stand."""
-        return self._file.add(self._write, rows)
+    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object]:
+        """Calls and tasks, in one go."""
+        return self._file.add(self._write, (rows, charges))
 
-    def _write(self, calls: Sequence[Sequence[Row]]) -> None:
-        _INSERT(self._db, [_values(row) for rows in calls for row in rows])
-
-    async def charge(self, row: Row, charges: Sequence[Charge]) -> None:
-        """A call and its tasks, in one go."""
-        values = [(each.job, each.call, *_amount(each.cost), each.at) for each in charges]
-
-        def run() -> None:
-            _INSERT(self._db, [_values(row)])
-            self._db.executemany(
-                "INSERT OR IGNORE INTO charges (job, call, usd, certainty, at) VALUES (?, ?, ?, ?, ?)", values
-            )
-
-        await self._file.do(run, writes=True)
+    def _write(self, calls: Sequence[tuple[Sequence[Row], Sequence[Charge]]]) -> None:
+        charges = [(each.job, each.call, *_amount(each.cost), each.at) for _, some in calls for each in some]
+        if charges and not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")  # whoever asked for this commits
+        _CALLS(self._db, [_values(row) for rows, _ in calls for row in rows])
+        _CHARGES(self._db, charges)
 
     async def settle(self, job: str, change: Change) -> Cost | None:
         """Replace what a job costs."""

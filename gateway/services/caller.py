@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from pydantic_core import from_json
+
 from gateway.policy.attempts import Wishes
 from gateway.policy.caching import CacheWishes
 from gateway.record import Record
@@ -49,7 +51,7 @@ class Caller:
     def _digested(self) -> str:
         content = ["key", self.key]
         if not self.key:
-            parsed = json.loads(self.content) if isinstance(self.content, bytes) else self.content
+            parsed = from_json(self.content) if isinstance(self.content, bytes) else self.content
             content = ["body", _sorted(parsed)]
         return hashlib.sha256(json.dumps([self.owner, self.route, *content]).encode()).hexdigest()
 

@@ -52,7 +52,7 @@ class LedgerStoreContract:
     async def test_a_call_costs_what_its_tasks_cost(self, store: LedgerStore) -> None:
         row = replace(call("a", usd=0.0), certainty="reported")
         jobs = [Charge("j1", "a", Cost(0.3, "expected"), 1.0), Charge("j2", "a", None, 1.0)]
-        await store.charge(row, jobs)
+        await store.write([row], jobs)
 
         async def now() -> tuple[float | None, str]:
             (found,) = await store.select(Filter(), 10)
@@ -64,7 +64,7 @@ class LedgerStoreContract:
         seen = []
         await store.settle("j1", lambda old: seen.append(old) or Cost(0.1, "reported"))
         assert seen == [Cost(0.3, "expected")]
-        await store.charge(row, jobs)  # what is settled is not expected again
+        await store.write([row], jobs)  # what is settled is not expected again
         await store.write([replace(row, status=500)])
         assert await now() == (pytest.approx(0.3), "reported")
         assert await store.settle("nobody", lambda old: Cost(1.0)) is None
@@ -113,7 +113,7 @@ class LedgerStoreContract:
         assert await store.sums(None, Filter(key="nobody")) == []
 
     async def test_what_is_old_is_forgotten_with_its_charges(self, store: LedgerStore) -> None:
-        await store.charge(call("a", 10.0), [Charge("j", "a", Cost(1.0), 10.0)])
+        await store.write([call("a", 10.0)], [Charge("j", "a", Cost(1.0), 10.0)])
         await store.write([call("b", 20.0)])
         await store.forget(20.0)
         assert [row.row for row in await store.select(Filter(), 10)] == ["b"]

@@ -112,8 +112,7 @@ class _Tasks(Model):
 
     async def submit(self, request: TaskRequest) -> Submitted:
         """Pictures come with the answer, films later."""
-        self.check(request)
-        if isinstance(request, ImageRequest):
+        if isinstance(request, ImageRequest) and "image" in self.makes:
             fields: dict[str, Any] = pictures.picture_fields(self.model, request, strict=self.host.strict)
             # What is small takes less than a turn of a thread.
             asked = (
@@ -125,6 +124,7 @@ class _Tasks(Model):
             if reply.spools or len(reply.body) > LONG:
                 return await asyncio.to_thread(pictures.drawn, self.host, reply)
             return pictures.drawn(self.host, reply)
+        self.check(request)
         assert isinstance(request, VideoRequest)
         return await films.begin(self.host, films.film_form(self.model, request, strict=self.host.strict))
 

@@ -84,7 +84,7 @@ def drawn(host: Host, reply: Reply) -> Submitted:
         # It said yes, and it may have been charged.
         raise BadAnswer(f"{host.name} answered with something that is no picture.", sent="maybe") from None
     outputs: tuple[Made | Address, ...] = (*made, *(Address(each, host.trusted) for each in addresses))
-    task = json.dumps([] if made else addresses)
+    task = "[]" if made else json.dumps(addresses)
     return Submitted(task, done=Done(outputs, _usage(found.get("usage"))))
 
 
