@@ -21,7 +21,6 @@ Survives = Literal["power", "crash"]
 
 _Asked = tuple[Callable[..., Any], Any, Survives | None, asyncio.Future[Any]]
 """What to do, an item for it (see ``Database.add``), what it must survive where it writes, who waits."""
-_Outcome = tuple[Any, Exception | None]
 _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _NONE = object()
@@ -151,34 +150,30 @@ class Database:
                 self._wait_for_disk("power" in survived)
                 if len(parts) > 1 or parts[0].items is None:  # else SQLite's own transaction is enough
                     self.connection.execute("BEGIN IMMEDIATE")
-            answers = [_one(part) for part in parts]
-            if any(
-                wrong is not None and part.survives is not None for part, (_, wrong) in zip(parts, answers, strict=True)
-            ):
-                self._undo()
-                if len(parts) > 1:  # the parts of the others stand
-                    self.connection.execute("BEGIN IMMEDIATE")
-                    answers = [self._apart(part) for part in parts]
-            if self.connection.in_transaction:
+            spoilt = False
+            for part in parts:
+                spoilt |= not part.done() and part.survives is not None
+            if spoilt and len(parts) > 1:
+                self._apart(parts)
+            if self.connection.in_transaction and (len(parts) > 1 or not spoilt):
                 self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            answers = [(None, StoreError(f"nothing was written: {error}"))] * len(parts)
+            for part in parts:
+                part.wrong = StoreError(f"nothing was written: {error}")
         finally:
-            self._undo()
-        return [(future, *answer) for part, answer in zip(parts, answers, strict=True) for future in part.futures]
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        return [(future, part.answer, part.wrong) for part in parts for future in part.futures]
 
-    def _undo(self) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
-
-    def _apart(self, part: _Part) -> _Outcome:
-        """One part of a transaction of which others go on where it fails."""
-        self.connection.execute("SAVEPOINT one")
-        outcome = _one(part)
-        if outcome[1] is not None:
-            self.connection.execute("ROLLBACK TO one")
-        self.connection.execute("RELEASE one")
-        return outcome
+    def _apart(self, parts: Sequence[_Part]) -> None:
+        """Once more, after a part has failed: what the others write stands."""
+        self.connection.execute("ROLLBACK")
+        self.connection.execute("BEGIN IMMEDIATE")
+        for part in parts:
+            self.connection.execute("SAVEPOINT one")
+            if not part.done():
+                self.connection.execute("ROLLBACK TO one")
+            self.connection.execute("RELEASE one")
 
     def _wait_for_disk(self, wanted: bool) -> None:
         if wanted != self._waits_for_disk:
@@ -187,14 +182,27 @@ class Database:
 
 
 class _Part:
-    """One operation, or one write of many callers' ``items``."""
+    """One operation, or one write of many callers' ``items``; what came of it, and what went ``wrong``."""
 
-    __slots__ = ("futures", "items", "run", "survives")
+    __slots__ = ("answer", "futures", "items", "run", "survives", "wrong")
 
     def __init__(self, asked: _Asked) -> None:
         self.run, item, self.survives, future = asked
         self.items = None if item is _NONE else [item]
         self.futures = [future]
+        self.answer: Any = None
+        self.wrong: Exception | None = None
+
+    def done(self) -> bool:
+        """Do it; whether nothing went wrong."""
+        self.answer = self.wrong = None
+        try:
+            answer = self.run() if self.items is None else self.run(self.items)
+            # Let go of on another thread a cursor would spoil the statement that is running on this one.
+            self.answer = None if isinstance(answer, sqlite3.Cursor) else answer
+        except _HIS_OWN as error:
+            self.wrong = error
+        return self.wrong is None
 
 
 def _parts(taken: Sequence[_Asked]) -> list[_Part]:
@@ -211,17 +219,6 @@ def _parts(taken: Sequence[_Asked]) -> list[_Part]:
         else:
             parts.append(_Part(asked))
     return parts
-
-
-def _one(part: _Part) -> _Outcome:
-    answer, wrong = None, None
-    try:
-        answer = part.run() if part.items is None else part.run(part.items)
-        if isinstance(answer, sqlite3.Cursor):
-            answer = None  # let go of on another thread it would spoil the statement that is running on this one
-    except _HIS_OWN as error:
-        wrong = error
-    return answer, wrong
 
 
 def _last() -> None:
