@@ -28,6 +28,7 @@ from gateway.services.images import ImageService
 from gateway.services.tasks import Submission
 from providers.base.contract import ImageRequest
 from providers.base.errors import ProviderError
+from providers.base.exchange import json_text
 
 _PIECE = 128 * 1024
 _HERE = secrets.token_hex(16)  # where a picture goes in the text of an answer
@@ -94,7 +95,7 @@ class ImageRoutes:
             if not body.wants_bytes:
                 await send_json(call.send, 200, answer, headers)
                 return
-            length, pieces = _filled(service, json.dumps(answer).encode(), pictures.blobs)
+            length, pieces = _filled(service, json_text(answer), pictures.blobs)
             await send_stream(call, pieces, "application/json", headers, self._settings.stall_timeout, length)
 
     def _item(self, call: Call, blob: Blob, body: ImageBody) -> dict[str, str]:

@@ -6,11 +6,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from pydantic_core import from_json
-
 from gateway.policy.attempts import Wishes
 from gateway.policy.caching import CacheWishes
 from gateway.record import Record
+from providers.base.exchange import json_value
 
 JOIN_SECONDS = 600
 """How long a client's retry finds the tasks of its first try."""
@@ -51,7 +50,7 @@ class Caller:
     def _digested(self) -> str:
         content = ["key", self.key]
         if not self.key:
-            parsed = from_json(self.content) if isinstance(self.content, bytes) else self.content
+            parsed = json_value(self.content) if isinstance(self.content, bytes) else self.content
             content = ["body", _sorted(parsed)]
         return hashlib.sha256(json.dumps([self.owner, self.route, *content]).encode()).hexdigest()
 
