@@ -1,4 +1,4 @@
-"""Base64 is read as strictly as the standard library reads it, and no bit is left over."""
+"""Base64 is read as strictly as the standard library reads it."""
 
 import base64
 
@@ -13,9 +13,11 @@ def test_what_was_packed(size: int) -> None:
     assert unpacked(base64.b64encode(data[-size:]).decode()) == data[-size:]
 
 
-@pytest.mark.parametrize(
-    "text", ["Q", "QQ", "QQ=", "QQ==QQ==", "QQ==\n", "Q Q=", "-_-_", "+A-_", "QR==", "é", "\ud800"]
-)
+def test_bits_that_are_left_over() -> None:
+    assert unpacked("QR==") == b"A"
+
+
+@pytest.mark.parametrize("text", ["Q", "QQ", "QQ=", "QQ==QQ==", "QQ==\n", "Q Q=", "-_-_", "+A-_", "é", "\ud800"])
 def test_what_is_no_base64(text: str) -> None:
-    with pytest.raises(ValueError, match=r"base64|surrogates|unicode"):
+    with pytest.raises(ValueError):  # noqa: PT011 - the standard library's words
         unpacked(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from typing import Any, Protocol, Self
 
@@ -12,6 +11,7 @@ from providers.base import packed
 from providers.base.contract import Usage
 from providers.base.dialects.sse import Events
 from providers.base.errors import BadAnswer
+from providers.base.exchange import json_value
 
 _PIECE = 24_000  # bytes handed on in one go, half a second: some vendors send minutes of sound in one event
 _LONG = 1 << 17  # bytes of an event that is read on a thread: it would hold up everybody else
@@ -97,7 +97,7 @@ class EventSound:
 def parsed(vendor: str, event: bytes) -> dict[str, Any]:
     """An event's JSON object. Raises ``BadAnswer``."""
     try:
-        found = json.loads(event)
+        found = json_value(event)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
