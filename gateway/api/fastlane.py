@@ -17,7 +17,7 @@ from gateway.api.body import ClientGone
 from gateway.api.errors import send_error
 from gateway.api.health import PROBES
 from gateway.api.http import App, Call, Endpoint, Message, Receive, Scope, Send, send_json
-from gateway.api.served import attempt_headers, cost_headers, plain
+from gateway.api.served import answer_headers
 from gateway.api.stream import StreamBroken
 from gateway.database import StoreError
 from gateway.errors import GatewayError, MethodNotAllowed, Overloaded
@@ -71,7 +71,6 @@ class Fastlane:
         self.draining = False
         self._active = 0
         self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def active(self) -> int:
@@ -80,7 +79,9 @@ class Fastlane:
 
     async def idle(self) -> None:
         """Wait until no call is under way."""
-        await self._idle.wait()
+        while self._active:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -91,7 +92,6 @@ class Fastlane:
         call.record.id = request_id(call.headers.get(b"x-request-id"))
         call.send = self._dressed(call, send)
         self._active += 1
-        self._idle.clear()
         try:
             await self._serve(call)
         except asyncio.CancelledError:  # the server ends, and has waited long enough
@@ -173,26 +173,12 @@ class Fastlane:
     def _dressed(self, call: Call, send: Send) -> Send:
         """``send`` that adds to every answer what every answer has, and writes the call down before the last byte."""
         record = call.record
-        held: list[Message] = []
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                given = message.get("headers", ())
-                message["headers"] = every = [
-                    *given,
-                    *attempt_headers(record),
-                    *(cost_headers(record) if record.media else ()),
-                    (b"x-request-id", record.id.encode()),
-                    (b"openai-processing-ms", b"%d" % (record.seconds * 1000)),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-                if record.guardrails:
-                    every.append((b"x-litellm-applied-guardrails", plain(",".join(record.guardrails))))
-                if any(name == b"content-length" for name, _ in given):
-                    held.append(message)  # the body follows at once: both go out together
-                else:
-                    await send(message)
+                message["headers"] = answer_headers(message.get("headers", ()), record)
+                await send(message)
                 return
             body = message.get("body", b"")
             if not message.get("more_body", False):
@@ -201,8 +187,6 @@ class Fastlane:
                     if body and record.first_byte is None:
                         record.first_byte = record.seconds
                     await self._write(call)
-            if held:
-                await send(held.pop())
             await send(message)
             record.sent += len(body)
             if body and record.first_byte is None:

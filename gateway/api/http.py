@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.record import Record
@@ -39,7 +38,6 @@ class Connection(Protocol):
 CONNECTION = "media_gateway.connection"
 
 
-@dataclass(slots=True)
 class Call:
     """One HTTP request on its way. ``complete``: the answer's last byte was handed to the server.
 
@@ -47,19 +45,18 @@ class Call:
     with one name it is the first. ``connection``: ``None`` where another server than ours serves.
     """
 
-    scope: Scope
-    receive: Receive
-    send: Send
-    record: Record
-    complete: bool = False
-    noted: str | None = None
-    headers: Headers = field(init=False)
-    connection: Connection | None = field(init=False)
+    __slots__ = ("complete", "connection", "headers", "noted", "receive", "record", "scope", "send")
 
-    def __post_init__(self) -> None:
-        self.headers = dict(reversed(self.scope["headers"]))
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: Record) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.record = record
+        self.complete = False
+        self.noted: str | None = None
+        self.headers: Headers = dict(reversed(scope["headers"]))
         # Taken out: the server's own part of a request holds its scope, and would live until the collector looks.
-        self.connection = self.scope.get("extensions", {}).pop(CONNECTION, None)
+        self.connection: Connection | None = scope.get("extensions", {}).pop(CONNECTION, None)
 
 
 Endpoint = Callable[[Call], Awaitable[None]]

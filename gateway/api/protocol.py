@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gateway.api.http import CONNECTION
+from gateway.api.http import CONNECTION, Header
 from gateway.config import GeneralSettings
 from gateway.ids import request_id
 
@@ -23,17 +23,18 @@ HEADER_BYTES = 64 * 1024
 UNSENT = 16 * 1024
 """Bytes that may wait for a slow reader here before whoever sends more has to wait."""
 
-_SLOW = frozenset((b"connection", b"transfer-encoding"))
-_CONTROLS = bytes({*range(32), 127} - {9, 10, 13})
+_CONTROLS = bytes({*range(32), 127} - {9})
 
 
 class Cycle(RequestResponseCycle):
-    """One request and its answer, as a ``Connection``; a streamed answer's head is written in one go.
+    """One request and its answer, as a ``Connection``. Where the answer's length is known its head goes out with the
+    first of its body.
 
     uvicorn looks at every header by itself, with two patterns: a third of the time that an answer takes there.
     """
 
     gone: Callable[[], None] | None = None
+    _head = b""
 
     @property
     def paused(self) -> bool:
@@ -58,42 +59,57 @@ class Cycle(RequestResponseCycle):
                 self.gone()
 
     async def send(self, message: Any) -> None:
-        """As ASGI says. What is not the plain beginning or middle of a stream is uvicorn's."""
+        """As ASGI says."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        if not self.response_started and message["type"] == "http.response.start":
-            if (head := self._head(message)) is not None:
-                self.response_started = True
-                self.waiting_for_100_continue = False
-                self.transport.write(head)
-                return
-        elif self.chunked_encoding and not self.response_complete and message.get("more_body"):
-            if body := message["body"]:
-                self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
+        begins = message["type"] == "http.response.start"
+        if self.response_complete or begins is self.response_started:
+            raise RuntimeError(f"An answer has no {message['type']} there.")
+        if begins:
+            self._begin(message["status"], [*self.default_headers, *message.get("headers", ())])
             return
-        await super().send(message)
+        body, more = message.get("body", b""), message.get("more_body", False)
+        parts: tuple[bytes, ...]
+        if self.chunked_encoding:
+            parts = (b"%x\r\n" % len(body), body, b"\r\n") if body else ()
+            if not more:
+                parts += (b"0\r\n\r\n",)
+        else:
+            body = b"" if self.scope["method"] == "HEAD" else body
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (self.expected_content_length and not more):
+                raise RuntimeError("The body of an answer is not as long as its head says.")
+            parts, self._head = (self._head, body), b""
+        self.transport.writelines(parts)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
 
-    def _head(self, message: Any) -> bytes | None:
-        """That of a usual answer on a connection that stays; ``None`` for any other."""
-        status, headers = message["status"], message["headers"]
-        if not self.keep_alive or status in (204, 304) or self.scope["method"] == "HEAD":
-            return None
-        lines, length = [STATUS_LINE[status]], None
-        for name, value in (*self.default_headers, *headers):
-            if name in _SLOW:
-                return None
-            if name == b"content-length":
-                length = int(value)
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"transfer-encoding: chunked\r\n\r\n" if length is None else b"\r\n")
-        head = b"".join(lines)
-        ends = len(self.default_headers) + len(headers) + (3 if length is None else 2)
-        if head.count(b"\r") != ends or head.count(b"\n") != ends or head.translate(None, _CONTROLS) != head:
+    def _begin(self, status: int, headers: list[Header]) -> None:
+        named = dict(headers)
+        if b"close" in named.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        bare = self.scope["method"] == "HEAD" or status in (204, 304)
+        length = b"0" if bare else named.get(b"content-length")
+        if length is None:
+            headers.append((b"transfer-encoding", b"chunked"))
+        head = STATUS_LINE[status] + b"\r\n".join([*map(b": ".join, headers), b"", b""])
+        if len(head.translate(None, _CONTROLS)) != len(head) - 2 * (len(headers) + 2):
             raise RuntimeError("A header holds a control character.")
-        self.chunked_encoding, self.expected_content_length = length is None, length or 0
-        return head
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.chunked_encoding, self.expected_content_length = length is None, int(length or 0)
+        if length is None:
+            self.transport.write(head)
+        else:
+            self._head = head
 
 
 class LimitedProtocol(HttpToolsProtocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from gateway.api.http import Header
@@ -32,8 +32,7 @@ def served_headers(served: Served) -> list[Header]:
         told.append((b"x-media-gateway-cache", served.cache))
     if served.cache_key:
         told.append((b"x-litellm-cache-key", served.cache_key))
-    headers.extend((name, plain(value)) for name, value in told)
-    return headers
+    return headers + [(name, plain(value)) for name, value in told]
 
 
 @lru_cache(1024)
@@ -41,16 +40,26 @@ def _who(model: str, provider: str) -> tuple[Header, ...]:
     return (b"x-media-gateway-model", plain(model)), (b"x-media-gateway-provider", plain(provider))
 
 
-def attempt_headers(record: Record) -> Sequence[Header]:
-    """What it took to answer, in LiteLLM's words and ours; nothing where nobody was asked.
+def answer_headers(given: Iterable[Header], record: Record) -> list[Header]:
+    """``given`` and what every answer says: what it took, in LiteLLM's words and ours (nothing where nobody was asked),
+    what it costs, as far as that is known when it begins, and its id.
 
-    ``x-litellm-model-id`` is the deployment that answered, or was the last to fail.
+    ``x-litellm-model-id`` is the deployment that answered, or was the last to fail. A refusal that has cost nothing
+    says nothing of costs.
     """
-    if not record.attempts:
-        return ()
-    last = record.attempts[-1]
-    groups = 1 if len(record.attempts) == 1 else len({attempt.group for attempt in record.attempts})
-    return _attempted(last.deployment, last.group, len(record.attempts), groups, record.fallbacks)
+    headers, called = [*given], record.id.encode()
+    if record.attempts:
+        asked, last = len(record.attempts), record.attempts[-1]
+        groups = 1 if asked == 1 else len({attempt.group for attempt in record.attempts})
+        headers += _attempted(last.deployment, last.group, asked, groups, record.fallbacks)
+    if record.media:
+        headers.append((b"x-litellm-call-id", called))
+        headers += _costs(record)
+    spent = b"%d" % (record.seconds * 1000)
+    headers += ((b"x-request-id", called), (b"openai-processing-ms", spent), (b"x-content-type-options", b"nosniff"))
+    if record.guardrails:
+        headers.append((b"x-litellm-applied-guardrails", plain(",".join(record.guardrails))))
+    return headers
 
 
 @lru_cache(1024)
@@ -65,20 +74,15 @@ def _attempted(deployment: str, group: str, attempts: int, groups: int, fallback
     return tuple((name, plain(value)) for name, value in told.items())
 
 
-def cost_headers(record: Record) -> list[Header]:
-    """What the call costs, as far as that is known when its answer begins, and its id in LiteLLM's spelling.
-
-    A refusal that has cost nothing says nothing of costs.
-    """
-    headers = [(b"x-litellm-call-id", record.id.encode())]
+def _costs(record: Record) -> Sequence[Header]:
     cost = cost_at_start(record)
     if cost is not None and (cost.usd or record.status < 400):
-        usd = f"{cost.usd:.12g}".encode()
-        headers += [(b"x-litellm-response-cost", usd), (b"x-media-gateway-cost", usd)]
-        headers.append((b"x-media-gateway-cost-certainty", cost.certainty.encode()))
-    elif cost is None and (record.usage is None or record.price is None):  # else a stream's is known at its end
-        headers.append((b"x-media-gateway-cost-certainty", b"unknown"))
-    return headers
+        usd, sure = b"%.12g" % cost.usd, cost.certainty.encode()
+        named = (b"x-litellm-response-cost", usd), (b"x-media-gateway-cost", usd)
+        return (*named, (b"x-media-gateway-cost-certainty", sure))
+    if cost is None and (record.usage is None or record.price is None):  # else a stream's is known at its end
+        return ((b"x-media-gateway-cost-certainty", b"unknown"),)
+    return ()
 
 
 def plain(value: str) -> bytes:

@@ -18,6 +18,7 @@ KEY_SECONDS = 24 * 3600
 """The same where the client gave an ``Idempotency-Key``."""
 
 
+_NO_WISHES, _NO_CACHE_WISHES = Wishes(), CacheWishes()
 _sorted = json.JSONEncoder(sort_keys=True).encode
 
 
@@ -36,8 +37,8 @@ class Caller:
     guardrails: tuple[str, ...] = ()
     dry_run: bool = False
     record: Record = field(default_factory=lambda: Record("", ""))
-    wishes: Wishes = field(default_factory=Wishes)
-    cache: CacheWishes = field(default_factory=CacheWishes)
+    wishes: Wishes = _NO_WISHES
+    cache: CacheWishes = _NO_CACHE_WISHES
     _digest: str = field(default="", init=False)
 
     @property
