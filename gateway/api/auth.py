@@ -28,6 +28,9 @@ _HEADERS = (
 )
 
 
+_END_USER_HEADERS = (b"x-litellm-customer-id", b"x-litellm-end-user-id")
+
+
 class Access(Enum):
     """What a route asks of its caller."""
 
@@ -41,7 +44,7 @@ class KeyCheck:
     Without a master key whoever reaches the server may call, except pages of other sites in a browser on this machine
     (their requests carry an ``Origin``): unless ``everybody``, only loopback origins are let in then. Virtual keys are
     not looked at then. ``ring`` is asked for at each call; ``header`` is looked into before all others;
-    ``user_header`` names the end user.
+    ``user_header`` names the end user, after LiteLLM's own.
     """
 
     def __init__(
@@ -56,17 +59,12 @@ class KeyCheck:
         self._digest = None if master_key is None else sha256(master_key.encode()).hexdigest()
         self._ring = ring
         self._headers = _HEADERS if header is None else (header.encode(), *_HEADERS)
-        self.user_header = user_header
+        self.end_user_headers = (*_END_USER_HEADERS, *([] if user_header is None else [user_header.encode()]))
         self._everybody = everybody
-
-    @property
-    def enabled(self) -> bool:
-        """Whether a key is needed at all."""
-        return self._digest is not None
 
     def owner(self, headers: Headers) -> str:
         """A digest of the caller's key, by which what it made is found again; empty where there are no keys."""
-        given = self._key(headers) if self.enabled else None
+        given = None if self._digest is None else self._key(headers)
         return "" if given is None else sha256(b"owner:" + given).hexdigest()
 
     def check(self, headers: Headers) -> Who:

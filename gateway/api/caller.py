@@ -17,7 +17,6 @@ from gateway.services.caller import Caller
 
 _MOST = 256  # letters in the name of an end user, or in a tag
 _MOST_TAGS = 32
-_END_USER_HEADERS = (b"x-litellm-customer-id", b"x-litellm-end-user-id")
 _OURS = ("user", "metadata", "litellm_metadata", "safety_identifier")
 
 
@@ -51,13 +50,13 @@ def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
     A retry is what carries the ``Idempotency-Key`` of an earlier call, or what an official SDK of OpenAI's says is one
     (``x-stainless-retry-count``); those send no key of their own. Raises ``InvalidRequest``.
     """
-    headers = call.headers
+    headers, extra = call.headers, body.model_extra
     key = headers.get(b"idempotency-key", b"").decode("latin-1").strip()
     count = headers.get(b"x-stainless-retry-count", b"0").strip()
     retry = bool(key) or (count.isdigit() and int(count) > 0)
-    dry_run = (call.headers.get(b"x-media-gateway-dry-run") or b"").strip().lower() in (b"true", b"1")
-    wished = wishes(call, body.model_extra)
-    _say_who(call, keys.user_header, body.model_extra or {}, wished.tags)
+    dry_run = headers.get(b"x-media-gateway-dry-run", b"").strip().lower() in (b"true", b"1")
+    wished = wishes(call, extra)
+    _say_who(call, keys.end_user_headers, extra or {}, wished.tags)
     route, guardrails = call.scope["path"].removeprefix("/v1"), body.guardrails or ()
     return Caller(keys.owner(headers), route, content, key, retry, guardrails, dry_run, call.record, wished)
 
@@ -67,9 +66,8 @@ def passed_on(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (extra or {}).items() if name not in _OURS}
 
 
-def _say_who(call: Call, header: str | None, extra: Mapping[str, Any], tags: Collection[str]) -> None:
-    names = _END_USER_HEADERS if header is None else (*_END_USER_HEADERS, header.encode())
-    if not extra and not tags and not any(name in call.headers for name in names):
+def _say_who(call: Call, names: Iterable[bytes], extra: Mapping[str, Any], tags: Collection[str]) -> None:
+    if not extra and not tags and call.headers.keys().isdisjoint(names):
         return
     end_user = _storable(_end_user(call, names, extra))
     every = tuple(dict.fromkeys((*call.record.who.tags, *map(_storable, sorted(tags)))))

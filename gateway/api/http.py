@@ -17,19 +17,22 @@ Header = tuple[bytes, bytes]
 Headers = Mapping[bytes, bytes]
 
 
+class Flow(Protocol):
+    """``write_paused``: the client takes its bytes too slowly, and whatever is sent waits."""
+
+    write_paused: bool
+
+
 class Connection(Protocol):
     """What our own server tells beyond ASGI, under ``CONNECTION`` in the scope's ``extensions``.
 
-    ``paused``: the client takes its bytes too slowly, and whatever is sent waits. ``gone`` is called when he hangs up
-    before the end of his answer (whoever wants to know sets it), and ``disconnected`` tells it afterwards.
+    ``gone`` is called when the client hangs up before the end of his answer (whoever wants to know sets it), and
+    ``disconnected`` tells it afterwards.
     """
 
+    flow: Flow
     gone: Callable[[], None] | None
     disconnected: bool
-
-    @property
-    def paused(self) -> bool:
-        """Whether sending waits now."""
 
     def whole_body(self) -> bytes | None:
         """What the client has sent, if it is all there already; nothing is left to receive then."""

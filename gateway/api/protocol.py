@@ -36,11 +36,6 @@ class Cycle(RequestResponseCycle):
     gone: Callable[[], None] | None = None
     _head = b""
 
-    @property
-    def paused(self) -> bool:
-        """Whether sending waits now."""
-        return self.flow.write_paused
-
     def whole_body(self) -> bytes | None:
         """What the client has sent, if it is all there."""
         if self.more_body or self.waiting_for_100_continue:

@@ -15,7 +15,7 @@ from gateway.api.auth import KeyCheck
 from gateway.api.body import read_body
 from gateway.api.caller import Guardrails, caller, passed_on
 from gateway.api.errors import error_body, invalid
-from gateway.api.http import Call, Endpoint
+from gateway.api.http import Call, Endpoint, Header
 from gateway.api.served import served_headers
 from gateway.api.stream import StreamBroken, send_stream, while_connected
 from gateway.config import GeneralSettings
@@ -132,22 +132,23 @@ def speech_endpoint(service: Callable[[], SpeechService], settings: GeneralSetti
                 who = replace(who, cache=body.cache.wishes())
             speech = await service().speak(model, body.request(), who)
             try:
-                await _answer(call, speech, body.stream_format == "sse", settings.stall_timeout)
+                chunks, media, headers, length = _answer(call, speech, sse=body.stream_format == "sse")
+                await send_stream(call, chunks, media, headers, settings.stall_timeout, length)
             finally:
                 await speech.chunks.aclose()
 
     return create_speech
 
 
-async def _answer(call: Call, speech: Speech, sse: bool, stall: float) -> None:
+def _answer(call: Call, speech: Speech, *, sse: bool) -> tuple[AsyncIterator[bytes], str, list[Header], int | None]:
+    """What is sent, its type, its headers and its length."""
     headers = served_headers(speech.served)
     if sse:
         headers.append((b"cache-control", b"no-cache"))
-        await send_stream(call, _events(call, speech), "text/event-stream; charset=utf-8", headers, stall)
-    else:
-        if speech.spec.format is AudioFormat.PCM:
-            headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
-        await send_stream(call, speech.chunks, content_type(speech.spec), headers, stall, speech.length)
+        return _events(call, speech), "text/event-stream; charset=utf-8", headers, None
+    if speech.spec.format is AudioFormat.PCM:
+        headers.append((b"x-sample-rate", str(SAMPLE_RATE).encode()))
+    return speech.chunks, content_type(speech.spec), headers, speech.length
 
 
 async def _events(call: Call, speech: Speech) -> AsyncIterator[bytes]:

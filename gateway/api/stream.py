@@ -86,7 +86,7 @@ async def send_stream(
             if left is not None and (left := left - len(chunk)) <= 0:
                 await _ends(chunks, left)
                 message["more_body"] = False
-            if connection is not None and not connection.paused:
+            if connection is not None and not connection.flow.write_paused:
                 await call.send(message)  # it does not wait
             else:
                 async with asyncio.timeout(stall):

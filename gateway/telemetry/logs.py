@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, Any, Literal
 
 from gateway.database import StoreError
@@ -146,7 +147,7 @@ class Sink(logging.Handler):
 
     def _out(self, lines: Sequence[str]) -> None:
         if lines:
-            self._write("".join(f"{self._redact(line)}\n" for line in lines))
+            self._write(self._redact("\n".join(lines)) + "\n")
 
 
 def configure_logging(
@@ -172,10 +173,15 @@ def configure_logging(
 
 def as_text(line: Line) -> str:
     """For people."""
-    at = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(line.at))
+    at = _clock(int(line.at))
     # A line end in a message would let its sender write lines of his own.
     text = f"{line.message}\n{line.trace.rstrip()}" if line.trace else line.message
     return f"{at} {line.level:<7} {text}".replace("\r", "\\r").replace("\n", "\n    ")
+
+
+@lru_cache(8)
+def _clock(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
 
 
 def as_json(line: Line) -> str:
