@@ -63,7 +63,7 @@ def caller(keys: KeyCheck, call: Call, content: object, body: Body) -> Caller:
 
 def passed_on(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """What of a body's further fields is for the provider: not those that say who asks."""
-    return {name: value for name, value in (extra or {}).items() if name not in _OURS}
+    return {name: value for name, value in extra.items() if name not in _OURS} if extra else {}
 
 
 def _say_who(call: Call, names: Iterable[bytes], extra: Mapping[str, Any], tags: Collection[str]) -> None:

@@ -115,7 +115,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _header_bytes = 0
-    _in_headers = False
     _serving: Cycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -144,18 +143,13 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._answer(431, "Request Header Fields Too Large", "The headers are too large.", "headers_too_large")
                 return
         super().data_received(data)
-        if self._in_headers and self._deadline is None and not self.transport.is_closing():
+        whole = self.scope is None or "method" in self.scope  # uvicorn knows it when the last of the headers is here
+        if not whole and self._deadline is None and not self.transport.is_closing():
             self._arm()  # they mostly come in one piece
             self._header_bytes = len(data)
 
-    def on_message_begin(self) -> None:
-        """A request begins: its headers are due."""
-        super().on_message_begin()
-        self._in_headers = True
-
     def on_headers_complete(self) -> None:
         """The headers are here."""
-        self._in_headers = False
         self._disarm()
         super().on_headers_complete()
 

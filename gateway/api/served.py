@@ -20,19 +20,18 @@ def served_headers(served: Served) -> list[Header]:
     With a cache also ``-cache``, and ``x-litellm-cache-key`` where the answer is kept.
     """
     headers = [*_who(served.model, served.provider)]
-    told: list[tuple[bytes, str]] = []
     if served.stands_in_for is not None:
-        told.append((b"x-media-gateway-fallback", f"{served.stands_in_for}; reason={served.reason}"))
+        headers.append((b"x-media-gateway-fallback", plain(f"{served.stands_in_for}; reason={served.reason}")))
     if served.dropped:
-        told.append((b"x-media-gateway-dropped-params", ", ".join(served.dropped)))
+        headers.append((b"x-media-gateway-dropped-params", plain(", ".join(served.dropped))))
     if served.adjusted:
         pairs = ", ".join(f"{name}={value}" for name, value in served.adjusted.items())
-        told.append((b"x-media-gateway-adjusted-params", pairs))
+        headers.append((b"x-media-gateway-adjusted-params", plain(pairs)))
     if served.cache:
-        told.append((b"x-media-gateway-cache", served.cache))
+        headers.append((b"x-media-gateway-cache", plain(served.cache)))
     if served.cache_key:
-        told.append((b"x-litellm-cache-key", served.cache_key))
-    return headers + [(name, plain(value)) for name, value in told]
+        headers.append((b"x-litellm-cache-key", plain(served.cache_key)))
+    return headers
 
 
 @lru_cache(1024)

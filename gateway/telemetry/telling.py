@@ -29,11 +29,10 @@ class Telling:
     def later(self, ended: Ended) -> None:
         """A call has ended."""
         self._untold.append(ended)
-        loop = asyncio.get_running_loop()
         if len(self._untold) == 1:
-            self._timer = loop.call_later(LATEST, self.now)
+            self._timer = asyncio.get_running_loop().call_later(LATEST, self.now)
         elif len(self._untold) == AT_ONCE:
-            loop.call_soon(self.now)  # not before what the last of them sent has left
+            asyncio.get_running_loop().call_soon(self.now)  # not before what the last of them sent has left
 
     def now(self) -> None:
         """Tell what was not told yet."""

@@ -19,7 +19,9 @@ LENGTH = [(b"content-length", b"10")]
 
 
 @asynccontextmanager
-async def server(status: int, headers: Sequence[Header], pieces: Sequence[bytes]) -> AsyncIterator[int]:
+async def server(
+    status: int, headers: Sequence[Header], pieces: Sequence[bytes], header_timeout: float = 10
+) -> AsyncIterator[int]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for piece in pieces:
@@ -29,7 +31,7 @@ async def server(status: int, headers: Sequence[Header], pieces: Sequence[bytes]
     config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
     config.load()
     state = ServerState()
-    made: Any = limited(GeneralSettings())
+    made: Any = limited(GeneralSettings(header_timeout=header_timeout))
     listening = await asyncio.get_running_loop().create_server(
         lambda: made(config=config, server_state=state, app_state={}), "127.0.0.1", 0
     )
@@ -89,3 +91,16 @@ async def test_the_connection_is_cut_where_a_body_is_not_as_long_as_it_should_be
 ) -> None:
     _, follows = await answered("GET / HTTP/1.1", LENGTH, pieces)
     assert follows == told
+
+
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"])
+async def test_headers_that_do_not_end_are_not_waited_for(before: bytes) -> None:
+    async with server(200, LENGTH, (b"abcdefghij",), header_timeout=0.1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(before)
+        if before:
+            assert (await reader.readuntil(b"abcdefghij")).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost")
+        assert (await reader.readline()) == b"HTTP/1.1 408 Request Timeout\r\n"
+        assert b"request_timeout" in await reader.read()
+        writer.close()
