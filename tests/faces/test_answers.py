@@ -104,3 +104,12 @@ async def test_headers_that_do_not_end_are_not_waited_for(before: bytes) -> None
         assert (await reader.readline()) == b"HTTP/1.1 408 Request Timeout\r\n"
         assert b"request_timeout" in await reader.read()
         writer.close()
+
+
+async def test_requests_that_come_together_are_answered_one_after_the_other() -> None:
+    async with server(200, LENGTH, (b"abcdefghij",)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /a%20b?c HTTP/1.1\r\nhost: x\r\n\r\n" * 2 + b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+        answers = await reader.read()
+        writer.close()
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == answers.count(b"\r\n\r\nabcdefghij") == 3
