@@ -40,11 +40,7 @@ class Total:
         self.video_seconds += sign * (amounts.video_seconds or 0.0)
         self.unpriced += sign * (amounts.usd is None)
 
-    def merge(self, other: Total, sign: int = 1) -> None:
-        """Add another total, or take it away."""
+    def merge(self, other: Total) -> None:
+        """Add another total."""
         for name in (*UNITS, "unpriced"):
-            setattr(self, name, getattr(self, name) + sign * getattr(other, name))
-
-    def copy(self) -> Total:
-        """The same, apart."""
-        return Total(**{name: getattr(self, name) for name in (*UNITS, "unpriced")})
+            setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from math import inf
-from typing import Any
+from operator import attrgetter
 
 from gateway.errors import InvalidRequest, OverQuota, OverRate
 from gateway.keys.amounts import Amounts, Total
 from gateway.keys.periods import period, told
 from gateway.keys.store import Spending
+
+_log = logging.getLogger(__name__)
 
 _WINDOW = 60.0
 _SLOT = 0.1  # calls that begin within so many seconds are remembered as one, until the last of them is a minute old
@@ -104,48 +107,73 @@ class Pace:
 class _Account:
     """What one has spent since the begin of his period, and what is reserved for the calls under way."""
 
-    def __init__(self) -> None:
-        self.rhythm: tuple[str | None, float] | None = None  # None: not loaded yet
+    def __init__(self, who: str, duration: str | None, anchor: float) -> None:
+        self.who = who
+        self.rhythm = duration, anchor
         self.read = 0.0  # when, on the monotonic clock
         self.since = 0.0
-        self.spent = Total()
-        self.reserved = Total()
-        self.settled = Total()  # since this account was made
-        self.written = Total()  # the part of it that is surely in the store
-        self.holds = 0  # calls under way, and spend not written yet
+        self.taken = Total()  # spent or reserved
+        self.open: set[Reservation] = set()
+        self.holds = 0  # calls that wait for another account of theirs
+        self.unwritten = Total()  # what the store has failed to write
+        self.meanwhile: list[tuple[float, Amounts, int]] | None = None  # booked while the store is asked
+
+    def begin(self, since: float, spent: Total) -> None:
+        """What was spent since then is known."""
+        for each in self.open:
+            spent.add(each.expected)
+        self.since, self.taken = since, spent
+
+
+_who = attrgetter("who")
 
 
 class Reservation:
     """Room for one call, in each of its budgets. Settle it or release it, once; what comes after that does nothing."""
 
-    def __init__(self, limits: Limits, accounts: Sequence[tuple[str, _Account]], expected: Amounts) -> None:
+    __slots__ = ("_accounts", "_booked", "_limits", "_open", "expected")
+
+    def __init__(self, limits: Limits, accounts: Sequence[_Account], expected: Amounts) -> None:
         self._limits = limits
         self._accounts = accounts
         self.expected = expected
         self._open = True
         self._booked = 0.0
 
-    def settle(self, actual: Amounts | None = None) -> asyncio.Future[Any]:
-        """The call has used ``actual``; of what is unknown there, as much as was expected. Durable when that ends."""
+    def settle(self, usd: float | None = None, audio_seconds: float | None = None) -> asyncio.Future[None]:
+        """The call has used so much; of what is ``None``, as much as was expected. Durable when that ends."""
         if not self._open:
             over = asyncio.get_running_loop().create_future()
             over.set_result(None)
             return over
-        self.release()
+        self._open = False
+        actual = expected = self.expected
+        usd = expected.usd if usd is None else usd
+        audio_seconds = expected.audio_seconds if audio_seconds is None else audio_seconds
+        if (usd, audio_seconds) != (expected.usd, expected.audio_seconds):
+            actual = Amounts(usd, expected.characters, audio_seconds, expected.images, expected.video_seconds)
+        for account in self._accounts:
+            account.open.discard(self)
+            if actual is not expected:
+                account.taken.add(expected, -1)
+                account.taken.add(actual)
         self._booked = self._limits.now()
-        return self._limits.book(self._accounts, _known(actual, self.expected), self._booked)
+        return self._limits.write(self._accounts, actual, self._booked)
 
     def release(self) -> None:
         """The call has used nothing."""
         if self._open:
             self._open = False
-            for _, account in self._accounts:
-                account.reserved.add(self.expected, -1)
-                account.holds -= 1
+            for account in self._accounts:
+                account.open.discard(self)
+                account.taken.add(self.expected, -1)
 
-    def take_back(self, booked: Amounts) -> asyncio.Future[Any]:
+    def take_back(self, booked: Amounts) -> asyncio.Future[None]:
         """Some of what was settled was not used after all."""
-        return self._limits.book(self._accounts, booked, self._booked, -1)
+        for account in self._accounts:
+            if self._booked >= account.since:
+                account.taken.add(booked, -1)
+        return self._limits.write(self._accounts, booked, self._booked, -1)
 
 
 class Limits:
@@ -188,102 +216,95 @@ class Limits:
 
         Raises ``OverQuota``, ``InvalidRequest`` where an amount that is limited is unknown, ``StoreError``.
         """
-        held: list[tuple[str, _Account]] = []
-        try:
-            for budget in budgets:
-                account = self._accounts.get(budget.who)
-                if account is None or not self._known(account, (budget.duration, budget.anchor)):
-                    account = await self._load(budget)
-                account.holds += 1
-                held.append((budget.who, account))
-            # From here on nothing is awaited: no other call comes between the look and the reservation.
-            now = self.now()
-            for budget, (_, account) in zip(budgets, held, strict=True):
-                end = None
-                if budget.duration is not None:
-                    begin, end = period(budget.duration, budget.anchor, now)
-                    if begin > account.since:
-                        account.since, account.spent = begin, Total()
-                _check(budget, account, expected, end)
-        except BaseException:
-            for _, account in held:
-                account.holds -= 1
-            raise
-        for who, account in held:
-            account.reserved.add(expected)
-            self._accounts.move_to_end(who)
-        return Reservation(self, held, expected)
+        accounts = self._at_hand(budgets) or await self._loaded(budgets)
+        # From here on nothing is awaited: no other call comes between the look and the reservation.
+        now = self.now()
+        for budget, account in zip(budgets, accounts, strict=True):
+            end = None
+            if budget.duration is not None:
+                begin, end = period(budget.duration, budget.anchor, now)
+                if begin > account.since:
+                    account.begin(begin, Total())
+            _check(budget, account, expected, end)
+        reservation = Reservation(self, accounts, expected)
+        for account in accounts:
+            account.taken.add(expected)
+            account.open.add(reservation)
+            self._accounts.move_to_end(account.who)
+        return reservation
 
-    def book(
-        self, accounts: Sequence[tuple[str, _Account]], amounts: Amounts, at: float, sign: int = 1
-    ) -> asyncio.Future[Any]:
-        """Write down what was spent (``sign`` -1: what was not, after all) at a moment: it counts from now on, and is
-        durable when what is returned ends."""
-        for _, account in accounts:
-            if at >= account.since:
-                account.spent.add(amounts, sign)
-            account.settled.add(amounts, sign)
-            account.holds += 1
-        names = [who for who, _ in accounts]
-        writing = self._write if self._store is None else self._store.add
-        written = asyncio.ensure_future(writing(names, at, amounts, sign))
+    def write(self, accounts: Sequence[_Account], amounts: Amounts, at: float, sign: int = 1) -> asyncio.Future[None]:
+        """Write down what was spent (``sign`` -1: what was not, after all) at a moment. Durable when that ends."""
+        for account in accounts:
+            if account.meanwhile is not None:
+                account.meanwhile.append((at, amounts, sign))
+        assert self._store is not None, "there is an account, so it was asked"
+        written = self._store.add([*map(_who, accounts)], at, amounts, sign)
         written.add_done_callback(partial(_booked, accounts, amounts, sign))
         return written
 
-    async def _write(self, names: Sequence[str], at: float, amounts: Amounts, sign: int) -> None:
-        store = self._store = await self._spending()
-        await store.add(names, at, amounts, sign)
+    def _at_hand(self, budgets: Sequence[Budget]) -> list[_Account] | None:
+        """Their accounts, where each is known and fresh."""
+        oldest = -inf if self._fresh == inf else self._monotonic() - self._fresh
+        found = []
+        for budget in budgets:
+            account = self._accounts.get(budget.who)
+            if account is None or account.read <= oldest or account.rhythm != (budget.duration, budget.anchor):
+                return None
+            found.append(account)
+        return found
+
+    async def _loaded(self, budgets: Sequence[Budget]) -> list[_Account]:
+        held: list[_Account] = []
+        try:
+            for budget in budgets:
+                async with self._loading:
+                    found = self._at_hand([budget]) or [await self._load(budget)]
+                found[0].holds += 1
+                held += found
+            return held
+        finally:
+            for account in held:
+                account.holds -= 1
 
     async def _load(self, budget: Budget) -> _Account:
-        """The account, counting from the begin of the budget's period or of an earlier one of the same rhythm."""
-        rhythm = (budget.duration, budget.anchor)
-        async with self._loading:
-            account = self._accounts.get(budget.who) or _Account()
-            if self._known(account, rhythm):
-                return account
-            read = self._monotonic()
-            since, _ = period(*rhythm, self.now())
-            written = account.written.copy()
-            spent = await (await self._spending()).spent(budget.who, since)
-            # What is being written now may be counted twice for once, never left out.
-            spent.merge(account.settled)
-            spent.merge(written, -1)
-            account.spent, account.since, account.rhythm, account.read = spent, since, rhythm, read
-            self._make_room()
-            self._accounts[budget.who] = account
-            return account
-
-    def _known(self, account: _Account, rhythm: tuple[str | None, float]) -> bool:
-        return account.rhythm == rhythm and (self._fresh == inf or self._monotonic() - account.read < self._fresh)
+        """The account, counting from the begin of the budget's period."""
+        store = self._store = await self._spending()
+        account = self._accounts.get(budget.who)
+        if account is None:
+            account = _Account(budget.who, budget.duration, budget.anchor)
+        read = self._monotonic()
+        since, _ = period(budget.duration, budget.anchor, self.now())
+        meanwhile: list[tuple[float, Amounts, int]] = []
+        account.meanwhile = meanwhile
+        try:
+            spent = await store.spent(budget.who, since)
+        finally:
+            account.meanwhile = None
+        spent.merge(account.unwritten)
+        for at, amounts, sign in meanwhile:  # the store has counted what came before
+            if at >= since:
+                spent.add(amounts, sign)
+        account.begin(since, spent)
+        account.rhythm, account.read = (budget.duration, budget.anchor), read
+        self._make_room()
+        self._accounts[budget.who] = account
+        return account
 
     def _make_room(self) -> None:
         """Forget whoever was idle longest: the store knows what he has spent."""
         surplus = len(self._accounts) - self._keep + 1
-        idle = (who for who, account in self._accounts.items() if not account.holds)
+        idle = (who for who, account in self._accounts.items() if not (account.holds or account.open))
         for who in list(islice(idle, max(0, surplus))):
             del self._accounts[who]
 
 
-def _booked(
-    accounts: Sequence[tuple[str, _Account]], amounts: Amounts, sign: int, written: asyncio.Future[Any]
-) -> None:
-    done = not written.cancelled() and written.exception() is None
-    for _, account in accounts:
-        account.holds -= 1
-        if done:
-            account.written.add(amounts, sign)
-
-
-def _known(actual: Amounts | None, expected: Amounts) -> Amounts:
-    if actual is None:
-        return expected
-    return Amounts(
-        expected.usd if actual.usd is None else actual.usd,
-        expected.characters if actual.characters is None else actual.characters,
-        expected.audio_seconds if actual.audio_seconds is None else actual.audio_seconds,
-        expected.images if actual.images is None else actual.images,
-        expected.video_seconds if actual.video_seconds is None else actual.video_seconds,
-    )
+def _booked(accounts: Sequence[_Account], amounts: Amounts, sign: int, written: asyncio.Future[None]) -> None:
+    if not written.cancelled() and (error := written.exception()) is not None:
+        # The media are there: this is for whoever runs the gateway, not for the caller.
+        _log.error("what a call has used could not be booked: %s", error)
+        for account in accounts:
+            account.unwritten.add(amounts, sign)
 
 
 def _check(budget: Budget, account: _Account, expected: Amounts, end: float | None) -> None:
@@ -291,7 +312,7 @@ def _check(budget: Budget, account: _Account, expected: Amounts, end: float | No
         wanted = getattr(expected, unit)
         if wanted is None:
             raise _unknown(budget, unit)
-        used = getattr(account.spent, unit) + getattr(account.reserved, unit)
+        used = getattr(account.taken, unit)
         # Who wants none of it needs no room for it, whatever others have used.
         if wanted > 0 and used + wanted > most + _SLACK:
             renewed = "" if end is None else f" It is renewed at {told(end)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -54,10 +55,13 @@ class MemoryKeyStore:
                 total.merge(each)
         return total
 
-    async def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> None:
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
         """Count a call."""
         for who in names:
             self._spent[who].setdefault(int(at // MINUTE), Total()).add(amounts, sign)
+        written = asyncio.get_running_loop().create_future()
+        written.set_result(None)
+        return written
 
     async def close(self) -> None:
         """Nothing is held."""

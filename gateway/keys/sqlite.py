@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class SqliteKeyStore:
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
         return Total(*row)
 
-    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
         """Count a call."""
         # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
         return self._file.add(self._add, (names, int(at // MINUTE), amounts, sign), survives="crash")

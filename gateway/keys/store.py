@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.database import StoreError
@@ -26,8 +27,8 @@ class Spending(Protocol):
     async def spent(self, who: str, since: float) -> Total:
         """All that was added for ``who`` in the minute of ``since`` and later."""
 
-    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> Awaitable[None]:
-        """Count a call of each of ``names``, or take it back (``sign`` -1). Durable when it has been awaited."""
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
+        """Count a call of each of ``names``, or take it back (``sign`` -1). Durable when that has ended."""
 
 
 class KeyStore(Spending, Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,8 +31,6 @@ ExpectedUsd = Callable[[str, Sequence[MediaRequest]], float | None]
 _log = logging.getLogger(__name__)
 
 _KEPT = 10_000  # keys, and models of one, of which something is known
-
-_UNBOOKED = "what a call has used could not be booked: %s"
 
 
 class Admission:
@@ -68,18 +66,27 @@ class Admission:
         holder = self._holder(who)
         return holder is None or self._allowed(holder, model)
 
-    def check_model(self, who: Who, model: str) -> None:
-        """Raise ``Forbidden`` where the key may not use ``model``."""
-        self._check_model(self._holder(who), model)
+    def check_models(self, who: Who, *models: str) -> _Holder | None:
+        """What is known of the key. Raises ``Forbidden`` where it may not use one of ``models``."""
+        holder = self._holder(who)
+        for model in models:
+            if holder is not None and not self._allowed(holder, model):
+                raise Forbidden(
+                    f"This key may not use the model '{model[:200]}'. GET /v1/models lists those that it may use.",
+                    param="model",
+                    code="key_model_access_denied",
+                )
+        return holder
 
-    async def admit(self, who: Who, model: str, requests: Sequence[MediaRequest]) -> Admitted:
-        """Room in every budget for ``requests``, which are one call for ``model``.
+    async def admit(
+        self, who: Who, model: str, requests: Sequence[MediaRequest], others: Sequence[str] = ()
+    ) -> Admitted:
+        """Room in every budget for ``requests``, which are one call for ``model``, or for ``others`` in its place.
 
         Raises ``Forbidden``, ``OverQuota``, ``InvalidRequest`` where an amount that is limited cannot be known
         before the call, and ``Overloaded`` where the budgets cannot be read.
         """
-        holder = self._holder(who)
-        self._check_model(holder, model)
+        holder = self.check_models(who, model, *others)
         budgets = [] if holder is None else [holder.budget]  # without limits too: what the key spends is counted
         if self._most_of_a_user is not None and who.end_user:
             user = f"user:{who.end_user}", f"The end user '{who.end_user}'"
@@ -110,14 +117,6 @@ class Admission:
                     video_seconds += each.seconds
         usd = self._expected_usd(model, requests)
         return Amounts(usd, characters, audio_seconds, images, video_seconds)
-
-    def _check_model(self, holder: _Holder | None, model: str) -> None:
-        if holder is not None and not self._allowed(holder, model):
-            raise Forbidden(
-                f"This key may not use the model '{model[:200]}'. GET /v1/models lists those that it may use.",
-                param="model",
-                code="key_model_access_denied",
-            )
 
     def _allowed(self, holder: _Holder, model: str) -> bool:
         if not holder.key.models or model in holder.allowed:
@@ -175,7 +174,7 @@ class Admitted:
 
     def __init__(self, reservation: Reservation | None) -> None:
         self._reservation = reservation
-        self._carried = False
+        self._settled = False  # at the end of a stream, where that has begun
 
     @property
     def counts(self) -> bool:
@@ -189,7 +188,7 @@ class Admitted:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            if not self._carried:
+            if not self._settled:
                 await self.settle()
         elif isinstance(error, asyncio.CancelledError | Timeout | SubmissionUnknown) or (
             isinstance(error, ProviderError) and error.sent == "maybe"
@@ -203,22 +202,17 @@ class Admitted:
         if self._reservation is not None:
             self._reservation.release()
 
-    async def settle(self, actual: Amounts | None = None) -> None:
-        """Book what was used: ``actual``, or what was expected where that is unknown. Twice is harmless."""
+    async def settle(self) -> None:
+        """Book what was expected. Twice is harmless."""
         if self._reservation is not None:
-            with _logged():
-                await asyncio.shield(self._reservation.settle(actual))
+            with suppress(StoreError):  # it is in the log
+                await asyncio.shield(self._reservation.settle())
 
-    def book(
-        self, costs: Sequence[Cost | None], writing: list[asyncio.Future[Any]], audio_seconds: float | None = None
-    ) -> None:
-        """As ``settle`` of what has cost so much in its parts; durable when what is added to ``writing`` has ended."""
+    def book(self, cost: Cost | None, writing: list[asyncio.Future[Any]], audio_seconds: float | None = None) -> None:
+        """It has used and cost so much, all of it; durable when what is added to ``writing`` has ended."""
+        self._settled = True
         if self._reservation is not None:
-            known = [cost.usd for cost in costs if cost is not None]
-            usd = sum(known) if len(known) == len(costs) else None
-            written = self._reservation.settle(Amounts(usd, None, audio_seconds, None, None))
-            written.add_done_callback(_unbooked)
-            writing.append(written)
+            writing.append(self._reservation.settle(None if cost is None else cost.usd, audio_seconds))
 
     async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
         """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
@@ -232,27 +226,13 @@ class Admitted:
             if cost is not None and expected.usd is not None:
                 back["usd"] = expected.usd * part - cost.usd
             if any(back.values()):
-                with _logged():
+                with suppress(StoreError):
                     await asyncio.shield(self._reservation.take_back(Amounts(**back)))
 
     def carry(self, record: Record, usage: Usage) -> Callable[[], None]:
         """A stream begins: what is returned, called at its end, books what it has used and cost by then."""
-        self._carried = True
-        return lambda: self.book([cost_by_now(record)], record.writing, usage.audio_seconds)
-
-
-@contextmanager
-def _logged() -> Iterator[None]:
-    """The media are there: that they could not be booked is for whoever runs this, not for the caller."""
-    try:
-        yield
-    except StoreError as error:
-        _log.error(_UNBOOKED, error)
-
-
-def _unbooked(written: asyncio.Future[Any]) -> None:
-    if not written.cancelled() and (error := written.exception()) is not None:
-        _log.error(_UNBOOKED, error)
+        self._settled = True
+        return lambda: self.book(cost_by_now(record), record.writing, usage.audio_seconds)
 
 
 def _nothing() -> None:

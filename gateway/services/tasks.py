@@ -18,6 +18,7 @@ from gateway.jobs.errors import INTERRUPTED, UNKNOWN, StoreError, UnknownJob
 from gateway.jobs.job import Job, State
 from gateway.jobs.worker import Jobs
 from gateway.ledger.book import Book
+from gateway.ledger.cost import total
 from gateway.ledger.quote import quoted
 from gateway.policy.attempts import Wishes
 from gateway.record import Record
@@ -130,9 +131,11 @@ class TaskService:
         Whoever only asks for the price uses nothing.
         """
         who = caller.record.who
-        for name in (model, *(caller.wishes.fallbacks or ())):
-            self.admission.check_model(who, name)
-        return Admitted(None) if caller.dry_run else await self.admission.admit(who, model, requests)
+        others = caller.wishes.fallbacks or ()
+        if caller.dry_run:
+            self.admission.check_models(who, model, *others)
+            return Admitted(None)
+        return await self.admission.admit(who, model, requests, others)
 
     async def admitted(
         self,
@@ -154,8 +157,8 @@ class TaskService:
             with self.handing.all_attempts(caller.fingerprint):
                 submission = await submit()
             if all(job.state is State.COMPLETED for job in submission.jobs):
-                costs = [caller.record.charges.get(job.id) for job in submission.jobs]
-                admitted.book(costs, caller.record.writing)
+                cost = total(caller.record.charges.get(job.id) for job in submission.jobs)
+                admitted.book(cost, caller.record.writing)
                 return submission
         if admitted.counts:  # it is paid when it is taken, and corrected when it has ended
             for job in submission.jobs:

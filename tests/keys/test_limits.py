@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from gateway.database import StoreError
 from gateway.errors import InvalidRequest, OverQuota, OverRate
 from gateway.keys.amounts import Amounts
 from gateway.keys.limits import Budget, Limits, Pace
@@ -32,9 +33,9 @@ class Slow(MemoryKeyStore):
             await asyncio.sleep(0)
         return found
 
-    async def add(self, names, at, amounts, sign=1):
-        await super().add(names, at, amounts, sign)
-        await asyncio.sleep(0)
+    def add(self, names, at, amounts, sign=1):
+        super().add(names, at, amounts, sign)
+        return asyncio.ensure_future(asyncio.sleep(0))
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ async def test_what_is_released_can_be_had_again(limits: Limits) -> None:
 async def test_what_was_used_counts_not_what_was_expected(limits: Limits, store: MemoryKeyStore) -> None:
     wide = budget(audio_seconds=10.0, characters=1000)
     first = await limits.reserve([wide], Amounts(audio_seconds=9.0, characters=90))
-    await first.settle(Amounts(usd=None, characters=None, audio_seconds=2.0))
+    await first.settle(audio_seconds=2.0)
     spent = await store.spent("k", 0)
     assert (spent.audio_seconds, spent.characters, spent.usd, spent.unpriced) == (2.0, 90, 0.0, 0)
     second = await limits.reserve([wide], Amounts(usd=None, audio_seconds=8.0))
@@ -166,9 +167,9 @@ async def test_all_budgets_or_none(limits: Limits) -> None:
     user, house = budget("user:u", usd=1.0), budget("all", usd=0.5)
     with pytest.raises(OverQuota):
         await limits.reserve([user, house], Amounts(usd=0.8))
-    assert limits._accounts["user:u"].holds == 0
+    assert not limits._accounts["user:u"].open
     reservation = await limits.reserve([user], Amounts(usd=1.0))  # nothing stayed reserved
-    await reservation.settle(Amounts(usd=0.6))
+    await reservation.settle(0.6)
     await limits.reserve([user, house], Amounts(usd=0.4))
 
 
@@ -251,8 +252,8 @@ async def test_never_over_and_never_lost_with_more_users_than_memory_holds(store
         assert (await store.spent(who, 0)).images == count <= 10
     await limits.reserve([budget("last")], Amounts())
     assert len(limits._accounts) == 4
-    assert sum(account.holds for account in limits._accounts.values()) == 1
-    assert sum(account.reserved.images for account in limits._accounts.values()) == 0
+    assert sum(account.holds for account in limits._accounts.values()) == 0
+    assert sum(len(account.open) for account in limits._accounts.values()) == 1
     assert (await store.spent("all", 0)).images == sum(passed.values()) > 100
 
 
@@ -277,3 +278,37 @@ async def test_of_several_processes_each_soon_knows_what_the_others_spent(store:
         await other.reserve([budget(usd=1.0)], Amounts(usd=0.05))
     await kept.settle()
     assert (await store.spent("k", 0)).usd == pytest.approx(1.2)
+
+
+async def test_what_is_booked_while_the_store_is_asked_counts_once(store: MemoryKeyStore, clock: Clock) -> None:
+    steady = Clock()
+    limits = limits_of(store, clock, monotonic=steady, fresh=0.5)
+    early, late, last = [await limits.reserve([budget(images=9)], Amounts(images=each)) for each in (1, 2, 3)]
+    steady.now += 0.5
+    early.settle()
+    asking = asyncio.create_task(limits.reserve([budget(images=9)], Amounts()))
+    await asyncio.sleep(0)
+    late.settle()
+    assert not asking.done()
+    await asking
+    with pytest.raises(OverQuota, match="6 of them"):
+        await limits.reserve([budget(images=9)], Amounts(images=4))
+    await last.settle()
+    assert (await store.spent("k", 0)).images == 6
+
+
+async def test_what_cannot_be_written_counts_all_the_same(
+    store: MemoryKeyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    steady = Clock()
+    limits = limits_of(store, clock, monotonic=steady, fresh=0.5)
+    reservation = await limits.reserve([budget(images=2)], Amounts(images=2))
+    full = asyncio.get_running_loop().create_future()
+    full.set_exception(StoreError("disk full"))
+    monkeypatch.setattr(store, "add", lambda *_: full)
+    with pytest.raises(StoreError):
+        await reservation.settle()
+    assert "could not be booked: disk full" in caplog.text
+    steady.now += 0.5  # the store is asked again
+    with pytest.raises(OverQuota, match="2 of them"):
+        await limits.reserve([budget(images=2)], Amounts(images=1))

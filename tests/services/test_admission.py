@@ -144,8 +144,10 @@ async def test_a_store_that_fails() -> None:
         await (await opened(Broken())).admit(WHO, "m", [PICTURE])
 
     class Full(MemoryKeyStore):
-        async def add(self, *given: Any) -> None:
-            raise StoreError("disk full")
+        def add(self, *given: Any) -> asyncio.Future[None]:
+            failed = asyncio.get_running_loop().create_future()
+            failed.set_exception(StoreError("disk full"))
+            return failed
 
     admission = await opened(Full())
     for _ in range(4):  # the media are there: their caller is not told; the budget binds all the same
