@@ -77,8 +77,9 @@ NOTHING = Cost(0.0)
 """Known to be free."""
 
 
-def _row() -> str:
-    return f"{time.time_ns():016x}{token()[:8]}"
+def row_at(at: float) -> str:
+    """What the rows of calls that began then (seconds since the epoch) begin with: they are in the order of time."""
+    return f"{int(at * 1e9):016x}"
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -121,7 +122,7 @@ class Record:
     status: int = 0
     code: str | None = None
     outcome: str = ""
-    row: str = field(default_factory=_row)
+    row: str = ""
     media: bool = False
     costs: list[Cost | None] = field(default_factory=list)
     charges: dict[str, Cost | None] = field(default_factory=dict)
@@ -131,6 +132,9 @@ class Record:
     texts: Mapping[str, str] = field(default_factory=dict)
     sent: int = 0
     writing: list[asyncio.Future[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.row = self.row or row_at(self.at) + token()[:8]
 
     def served_by(self, group: str, deployment: str, provider: str) -> None:
         """Note who answers."""

@@ -97,6 +97,9 @@ def units(price: Price | None, request: MediaRequest) -> Used:
 
 def expected(price: Price | None, requests: Sequence[MediaRequest]) -> tuple[Used, Cost | None]:
     """What a call of ``requests`` will use and cost, before anybody is asked. ``None``: nobody can know."""
+    if len(requests) == 1:
+        used = units(price, requests[0])
+        return used, cost(price, used)
     parts = [units(price, request) for request in requests]
     return together(parts), total(cost(price, part) for part in parts)
 
@@ -136,7 +139,12 @@ def reported(price: Price | None, usage: Usage) -> Cost | None:
 def with_usage(used: Used, usage: Usage) -> Used:
     """``used`` with what the provider counted; itself where that is nothing new."""
     characters, seconds, given, made = usage.characters, usage.audio_seconds, usage.input_tokens, usage.output_tokens
-    if seconds is None and given is None and made is None and characters in (None, used.characters):
+    if (
+        characters in (None, used.characters)
+        and seconds in (None, used.audio_seconds)
+        and given in (None, used.input_tokens)
+        and made in (None, used.output_tokens)
+    ):
         return used
     return replace(
         used,

@@ -112,9 +112,11 @@ def own_cost(record: Record) -> Cost | None:
     """What a call cost by now beside its tasks."""
     if record.joined:
         return NOTHING
-    if record.usage is None:
+    usage = record.usage
+    if usage is None:
         return total(record.costs)
-    stream = reported(record.price, record.usage) or _priced(record, used_by_now(record))
+    stream = None if usage.cost_usd is None else reported(record.price, usage)
+    stream = stream or _priced(record, used_by_now(record))
     if record.code and stream is not None and stream.usd and stream.certainty != "reported":
         stream = Cost(stream.usd, "possible")  # it broke off, and nobody says what is charged for the rest
     return total([*record.costs, stream]) if record.costs else stream
@@ -129,8 +131,10 @@ def _priced(record: Record, used: Used) -> Cost | None:
 
 
 def used_by_now(record: Record) -> Used:
-    """What a call made by now."""
-    return record.used if record.usage is None else with_usage(record.used, record.usage)
+    """What a call made by now, which the record has from then on."""
+    if record.usage is not None:
+        record.used = with_usage(record.used, record.usage)
+    return record.used
 
 
 def cost_by_now(record: Record) -> Cost | None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gateway.database import Database, Insert, Schema
 from gateway.ledger.cost import SURENESS
 from gateway.ledger.row import Amounts, By, Charge, Filter, Row
-from gateway.record import Cost
+from gateway.record import Cost, row_at
 
 Change = Callable[[Cost | None], Cost | None]
 
@@ -23,6 +23,7 @@ _JSON_PLACES = [_COLUMNS.index(name) for name in _JSON]
 _columns = attrgetter(*_COLUMNS)
 _encode = json.JSONEncoder().encode
 
+# `row` begins with the time, and ends each index: what is asked for by time is found by it.
 # `certainty` is a rank: 0 is the surest. A cost that is not known is NULL, and so is a sum with one in it.
 _TABLES = """
 CREATE TABLE calls (
@@ -59,10 +60,9 @@ CREATE TABLE calls (
     usd REAL,
     certainty INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX calls_at ON calls (at);
 CREATE INDEX calls_id ON calls (id);
-CREATE INDEX calls_key ON calls (key, at);
-CREATE INDEX calls_user ON calls (end_user, at) WHERE end_user <> '';
+CREATE INDEX calls_key ON calls (key);
+CREATE INDEX calls_user ON calls (end_user) WHERE end_user <> '';
 CREATE TABLE charges (
     job TEXT PRIMARY KEY,
     call TEXT NOT NULL,
@@ -159,7 +159,7 @@ class SqliteLedger:
     async def select(self, which: Filter, limit: int) -> list[Row]:
         """Calls with what they cost."""
         where, given = _where(which)
-        query = f"{_SPENT}{where} ORDER BY at DESC, row DESC LIMIT ?"
+        query = f"{_SPENT}{where} ORDER BY row DESC LIMIT ?"
         return await self._file.do(lambda: [_row(each) for each in self._db.execute(query, (*given, limit))])
 
     async def sums(self, by: By | None, which: Filter) -> list[Amounts]:
@@ -170,9 +170,8 @@ class SqliteLedger:
         """Remove old calls."""
 
         def run() -> None:
-            old = "SELECT row FROM calls WHERE at < ?"
-            self._db.execute(f"DELETE FROM charges WHERE call IN ({old})", (before,))  # noqa: S608
-            self._db.execute("DELETE FROM calls WHERE at < ?", (before,))
+            self._db.execute("DELETE FROM charges WHERE call < ?", (row_at(before),))
+            self._db.execute("DELETE FROM calls WHERE row < ?", (row_at(before),))
 
         await self._file.do(run, writes=True)
 
@@ -192,8 +191,8 @@ def sums(db: sqlite3.Connection, by: By | None, which: Filter) -> list[Amounts]:
 
 def _where(which: Filter) -> tuple[str, list[Any]]:
     asked = {
-        "at >= ?": which.since,
-        "at < ?": which.until,
+        "row >= ?": None if which.since is None else row_at(which.since),
+        "row < ?": None if which.until is None else row_at(which.until),
         "key = ?": which.key,
         "end_user = ?": which.end_user,
         "id = ?": which.id,

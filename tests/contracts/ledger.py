@@ -8,14 +8,15 @@ import pytest
 
 from gateway.ledger.row import Charge, Filter, Row, row_of
 from gateway.ledger.store import LedgerStore
-from gateway.record import Attempt, Cost, Record, Used, Who
+from gateway.record import Attempt, Cost, Record, Used, Who, row_at
 
 DAY = 86_400.0
 
 
 def call(name: str, at: float = 1000.0, usd: float | None = 0.5, **more: object) -> Row:
     """A row; ``usd`` None is unknown."""
-    record = Record(name, "/v1/audio/speech", at=at, row=name, status=200, costs=[None if usd is None else Cost(usd)])
+    costs = [None if usd is None else Cost(usd)]
+    record = Record(name, "/v1/audio/speech", at=at, row=row_at(at) + name, status=200, costs=costs)
     return replace(row_of(record), **more)
 
 
@@ -36,22 +37,22 @@ class LedgerStoreContract:
     async def test_the_newest_word_counts(self, store: LedgerStore) -> None:
         await store.write([call("a"), call("b", 2000.0)])
         await store.write([call("a", usd=0.25, code="client_gone")])
-        assert [(row.row, row.usd, row.code) for row in await store.select(Filter(), 10)] == [
+        assert [(row.id, row.usd, row.code) for row in await store.select(Filter(), 10)] == [
             ("b", 0.5, None),
             ("a", 0.25, "client_gone"),
         ]
-        assert [row.row for row in await store.select(Filter(), 1)] == ["b"]
+        assert [row.id for row in await store.select(Filter(), 1)] == ["b"]
 
     async def test_what_is_unknown_is_never_nought(self, store: LedgerStore) -> None:
         await store.write([call("a", usd=None), call("b", model="m"), call("c", model="m", usd=None)])
-        found = {row.row: row for row in await store.select(Filter(), 10)}
+        found = {row.id: row for row in await store.select(Filter(), 10)}
         assert (found["a"].usd, found["a"].certainty, found["a"].cost) == (None, "unknown", None)
         sums = {each.name: (each.calls, each.usd, each.unknown) for each in await store.sums("model", Filter())}
         assert sums == {"": (1, None, 1), "m": (2, 0.5, 1)}
 
     async def test_a_call_costs_what_its_tasks_cost(self, store: LedgerStore) -> None:
         row = replace(call("a", usd=0.0), certainty="reported")
-        jobs = [Charge("j1", "a", Cost(0.3, "expected"), 1.0), Charge("j2", "a", None, 1.0)]
+        jobs = [Charge("j1", row.row, Cost(0.3, "expected"), 1.0), Charge("j2", row.row, None, 1.0)]
         await store.write([row], jobs)
 
         async def now() -> tuple[float | None, str]:
@@ -78,7 +79,7 @@ class LedgerStoreContract:
         await store.write(rows)
 
         async def names(**which: object) -> str:
-            return "".join(row.row for row in await store.select(Filter(**which), 10))
+            return "".join(row.row[-1] for row in await store.select(Filter(**which), 10))
 
         assert await names() == "cba"
         assert await names(since=2000.0) == "cb"
@@ -113,10 +114,11 @@ class LedgerStoreContract:
         assert await store.sums(None, Filter(key="nobody")) == []
 
     async def test_what_is_old_is_forgotten_with_its_charges(self, store: LedgerStore) -> None:
-        await store.write([call("a", 10.0)], [Charge("j", "a", Cost(1.0), 10.0)])
+        row = call("a", 10.0)
+        await store.write([row], [Charge("j", row.row, Cost(1.0), 10.0)])
         await store.write([call("b", 20.0)])
         await store.forget(20.0)
-        assert [row.row for row in await store.select(Filter(), 10)] == ["b"]
+        assert [row.id for row in await store.select(Filter(), 10)] == ["b"]
         assert await store.settle("j", lambda old: old) is None
 
     async def test_half_a_letter_can_be_kept(self, store: LedgerStore) -> None:

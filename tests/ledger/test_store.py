@@ -43,7 +43,7 @@ async def test_another_finds_what_the_first_wrote_and_only_its_owner_reads_it(tm
     first = SqliteLedger(tmp_path / "ledger.sqlite")
     await first.write([call("a")])
     second = SqliteLedger(tmp_path / "ledger.sqlite")
-    assert [row.row for row in await second.select(Filter(), 10)] == ["a"]
+    assert [row.id for row in await second.select(Filter(), 10)] == ["a"]
     assert {stat.S_IMODE(each.stat().st_mode) for each in list(tmp_path.iterdir())} == {0o600}  # noqa: ASYNC240
     await second.close()
     await first.close()
