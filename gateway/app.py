@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI, Request
@@ -101,9 +101,8 @@ class _House:
         seconds = general.output_retention_days * 86_400
         return lambda: Links(self.opened().secret, general.public_url, seconds)
 
-    async def keep(self, record: Record) -> None:
-        if self.services is not None:
-            await self.services.book.write(record)
+    def keep(self, record: Record) -> Awaitable[object] | None:
+        return None if self.services is None else self.services.book.write(record)
 
     def key_check(self, general: GeneralSettings, *, everybody: bool) -> KeyCheck:
         key = general.master_key

@@ -29,8 +29,8 @@ from gateway.telemetry.telling import Telling
 from providers.base.errors import ProviderError
 
 Enter = Callable[[Who], Callable[[], None]]
-Keep = Callable[[Record], Awaitable[None]]
-"""Writes a call down as it stands; raises ``StoreError``."""
+Keep = Callable[[Record], Awaitable[object] | None]
+"""Writes a call down as it stands; raises ``StoreError``. ``None``: nothing is kept."""
 
 UNKEPT = "What this needs cannot be read or written now; the log says why."
 
@@ -197,12 +197,14 @@ class Fastlane:
     async def _write(self, call: Call) -> None:
         call.noted = call.record.code
         try:
-            await self._keep(call.record)
+            if (kept := self._keep(call.record)) is not None:
+                await kept
         except StoreError as error:
             # What was made is paid for: it is not kept from the caller because we could not write it down.
             _log.error("request %s is not in the ledger: %s", call.record.id, error)
-        if writing := [each for each in call.record.writing if not each.done()]:
-            await asyncio.wait(writing)
+        for each in call.record.writing:
+            if not each.done():
+                await asyncio.wait([each])
 
 
 def _shutting_down() -> Overloaded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from gateway.database import StoreError
@@ -45,13 +45,12 @@ class Book:
         if self.store is not None:
             await self.store.close()
 
-    async def write(self, record: Record) -> None:
-        """Write a call down as it stands; it is durable when this returns. Raises ``StoreError``.
+    def write(self, record: Record) -> Awaitable[object] | None:
+        """Write a call down as it stands; durable when that ends. Raises ``StoreError``. ``None``: it is not kept.
 
         All that are to be written while the thread is busy go into one transaction.
         """
-        if self.store is not None:
-            await self.store.write([row_of(record)])
+        return None if self.store is None else self.store.write([row_of(record)])
 
     async def open(self, record: Record, price: Price | None, tasks: Sequence[tuple[Job, TaskRequest]]) -> None:
         """Write down what tasks are expected to cost, before they are submitted."""

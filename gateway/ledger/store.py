@@ -189,12 +189,15 @@ def sums(db: sqlite3.Connection, by: By | None, which: Filter) -> list[Amounts]:
     return sorted(found, key=lambda each: each.name) if by == "day" else found
 
 
+_NAMED = " AND end_user <> ''"  # by which SQLite sees that `calls_user` has them
+
+
 def _where(which: Filter) -> tuple[str, list[Any]]:
     asked = {
         "row >= ?": None if which.since is None else row_at(which.since),
         "row < ?": None if which.until is None else row_at(which.until),
         "key = ?": which.key,
-        "end_user = ?": which.end_user,
+        f"end_user = ?{_NAMED if which.end_user else ''}": which.end_user,
         "id = ?": which.id,
     }
     parts = {condition: value for condition, value in asked.items() if value is not None}

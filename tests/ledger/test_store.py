@@ -65,10 +65,10 @@ async def test_calls_that_end_together_are_written_together() -> None:
     store = Counting()
     book = Book(store)
     records = [Record(str(number), "/v1/audio/speech", costs=[Cost(1.0)]) for number in range(200)]
-    go = threading.Event()
-    busy = store._file.do(lambda: go.wait(10))
+    begun, go = threading.Event(), threading.Event()
+    busy = store._file.do(lambda: (begun.set(), go.wait(10)))
+    await asyncio.to_thread(begun.wait)
     writing = asyncio.gather(*(book.write(record) for record in records))
-    await asyncio.sleep(0)  # all have begun, while the thread has something else to do
     go.set()
     await asyncio.gather(busy, writing)
     assert store.writes == [200]
@@ -80,8 +80,7 @@ async def test_calls_that_end_together_are_written_together() -> None:
 
 async def test_one_who_leaves_takes_no_other_with_him() -> None:
     book = Book(SqliteLedger(None))
-    tasks = [asyncio.create_task(book.write(Record(str(number), "/v1/audio/speech"))) for number in range(10)]
-    await asyncio.sleep(0)
+    tasks = [book.write(Record(str(number), "/v1/audio/speech")) for number in range(10)]
     for task in tasks[::2]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -115,7 +114,7 @@ async def test_what_a_key_and_an_end_user_have_spent() -> None:
 
 async def test_a_ledger_that_is_switched_off_keeps_nothing() -> None:
     book = Book(None)
-    await book.write(Record("a", "/v1/audio/speech"))
+    assert book.write(Record("a", "/v1/audio/speech")) is None
     assert (await book.spent("k", 0.0)).calls == 0
     await book.close()
 
