@@ -97,9 +97,6 @@ def units(price: Price | None, request: MediaRequest) -> Used:
 
 def expected(price: Price | None, requests: Sequence[MediaRequest]) -> tuple[Used, Cost | None]:
     """What a call of ``requests`` will use and cost, before anybody is asked. ``None``: nobody can know."""
-    if len(requests) == 1:
-        used = units(price, requests[0])
-        return used, cost(price, used)
     parts = [units(price, request) for request in requests]
     return together(parts), total(cost(price, part) for part in parts)
 
