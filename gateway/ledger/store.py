@@ -87,6 +87,9 @@ SELECT {", ".join(f"calls.{name}" for name in _COLUMNS if name not in ("usd", "c
     ) AS certainty
 FROM calls
 """  # noqa: S608
+_FORGET = "DELETE FROM {0} WHERE {1} IN (SELECT {1} FROM {0} WHERE {2} < ? LIMIT ?)"
+_OLD = (("charges", "job", "call"), ("calls", "row", "row"))
+_FORGOTTEN = 1000  # rows of a table that go in one transaction
 _SUMS = """
 COUNT(*), SUM(usd), COUNT(*) - COUNT(usd), COALESCE(SUM(characters), 0), COALESCE(SUM(audio_seconds), 0.0),
 COALESCE(SUM(images), 0), COALESCE(SUM(video_seconds), 0.0)
@@ -128,8 +131,11 @@ class SqliteLedger:
     """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. Raises ``StoreError``."""
 
     def __init__(self, path: Path | None) -> None:
-        self._file = Database(path, Schema(1, _TABLES, survives="crash"))
+        schema = Schema(1, _TABLES, survives="crash")
+        self._file = Database(path, schema)
         self._db = self._file.connection
+        # Reports are read beside it, where there is a file: the end of a call waits for none of them.
+        self._reports = self._file if path is None else Database(path, schema)
 
     def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object]:
         """Calls and tasks, in one go."""
@@ -160,23 +166,27 @@ class SqliteLedger:
         """Calls with what they cost."""
         where, given = _where(which)
         query = f"{_SPENT}{where} ORDER BY row DESC LIMIT ?"
-        return await self._file.do(lambda: [_row(each) for each in self._db.execute(query, (*given, limit))])
+        db = self._reports.connection
+        return await self._reports.do(lambda: [_row(each) for each in db.execute(query, (*given, limit))])
 
     async def sums(self, by: By | None, which: Filter) -> list[Amounts]:
         """Sums, the dearest first."""
-        return await self._file.do(lambda: sums(self._db, by, which))
+        return await self._reports.do(lambda: sums(self._reports.connection, by, which))
 
     async def forget(self, before: float) -> None:
-        """Remove old calls."""
+        """Remove old calls, some at a time: the ends of calls come in between."""
+        given = (row_at(before), _FORGOTTEN)
 
-        def run() -> None:
-            self._db.execute("DELETE FROM charges WHERE call < ?", (row_at(before),))
-            self._db.execute("DELETE FROM calls WHERE row < ?", (row_at(before),))
+        def run() -> bool:
+            gone = [self._db.execute(_FORGET.format(*names), given).rowcount for names in _OLD]
+            return max(gone) == _FORGOTTEN
 
-        await self._file.do(run, writes=True)
+        while await self._file.do(run, writes=True):
+            pass
 
     async def close(self) -> None:
         """Let go of the file."""
+        await self._reports.close()
         await self._file.close()
 
 

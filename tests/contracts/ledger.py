@@ -116,7 +116,7 @@ class LedgerStoreContract:
     async def test_what_is_old_is_forgotten_with_its_charges(self, store: LedgerStore) -> None:
         row = call("a", 10.0)
         await store.write([row], [Charge("j", row.row, Cost(1.0), 10.0)])
-        await store.write([call("b", 20.0)])
+        await store.write([call("b", 20.0), *(call(f"old{number}", 10.0) for number in range(1000))])
         await store.forget(20.0)
         assert [row.id for row in await store.select(Filter(), 10)] == ["b"]
         assert await store.settle("j", lambda old: old) is None

@@ -49,6 +49,19 @@ async def test_another_finds_what_the_first_wrote_and_only_its_owner_reads_it(tm
     await first.close()
 
 
+async def test_a_call_ends_while_a_report_is_made(tmp_path: Path) -> None:
+    store = SqliteLedger(tmp_path / "ledger.sqlite")
+    begun, go = threading.Event(), threading.Event()
+    report = store._reports.do(lambda: (begun.set(), go.wait(10)))
+    await asyncio.to_thread(begun.wait)
+    await asyncio.wait_for(store.write([call("a")]), 5)
+    assert not report.done()
+    go.set()
+    await report
+    assert [row.id for row in await store.select(Filter(), 10)] == ["a"]
+    await store.close()
+
+
 class Counting(SqliteLedger):
     """How many calls came at once."""
 
