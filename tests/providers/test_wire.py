@@ -84,7 +84,7 @@ async def test_a_reader_who_stops_holds_little() -> None:
 
 
 async def test_an_answer_of_one_read_is_whole_with_its_head() -> None:
-    body = bytes(PIECE - 1000)
+    body = bytes(PIECE * 3 // 4)
     async with Upstream(reply(200, body)) as upstream, opened() as wire:
         for _ in range(2):
             answer = await wire.stream(post(upstream))
