@@ -12,6 +12,8 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from tests.upstreams.threaded import Site
+
 # What becomes of an answer, as parts of those that fail.
 FATES = {"lost": 0.4, "cut": 0.2, "late": 0.4}
 _OWN = ("host", "connection", "keep-alive", "transfer-encoding", "content-length")
@@ -36,14 +38,12 @@ class Line:
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._site = Site(app, cancels=True)
+        self.base = await self._site.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+        await self._site.close()
         await self._session.close()
 
     def _fate(self, name: str) -> str:

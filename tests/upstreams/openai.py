@@ -28,7 +28,7 @@ from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.pictures import sniff_picture
 from engines.synthetic import labelled_picture, labelled_video, voice_like
-from tests.upstreams.threaded import OnThread
+from tests.upstreams.threaded import OnThread, Site
 
 KEY = "sk-proj-0123456789abcdefABCDEF"
 TOKEN = "eyJ0eXAiOiJKV1QifQ.azure.0123456789"
@@ -160,10 +160,8 @@ class OpenAI(OnThread):
             app.router.add_get(f"{root}/videos/{{id}}/content", self._route("content", self._content))
             app.router.add_delete(f"{root}/videos/{{id}}", self._route("look", self._delete))
         app.router.add_get("/out/{name}", self._out)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.azure = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._site = Site(app)
+        self.azure = await self._site.open()
         self.base = f"{self.azure}/v1"
 
     def _route(

@@ -31,7 +31,7 @@ from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.synthetic import labelled_picture, labelled_video, voice_like
 from tests.upstreams.runway_rules import MODELS, Json, credits_for, validate
-from tests.upstreams.threaded import OnThread
+from tests.upstreams.threaded import OnThread, Site
 
 KEY = "key_" + "0123456789abcdef" * 8
 VERSION = "2024-11-06"
@@ -237,11 +237,8 @@ class Runway(OnThread):
         app.router.add_delete("/v1/tasks/{id}", self._route("delete", self._delete))
         app.router.add_get("/v1/organization", self._route("account", self._account), allow_head=False)
         app.router.add_get("/out/{id}/{name}", self._route("download", self._download))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._site = Site(app)
+        self.base = await self._site.open()
 
     def _now(self) -> float:
         return time.monotonic() + self._ahead

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from providers.base.wire import Wire
+from tests.upstreams.threaded import nobody_more, turns
 
 
 @dataclass
@@ -203,14 +204,14 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        await nobody_more(*self._server.sockets)
         self._server.close()
-        await asyncio.sleep(0)  # who was taken just now begins
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for transport in self._transports:  # closing alone would wait for a reader who takes nothing
             transport.abort()
-        await asyncio.sleep(0)
+        await turns()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -16,7 +16,7 @@ from aiohttp import web
 from engines.codec import Encoder
 from engines.media import AudioFormat, AudioSpec
 from engines.synthetic import voice_like
-from tests.upstreams.threaded import OnThread
+from tests.upstreams.threaded import OnThread, Site
 
 Json = dict[str, Any]
 PIECES = 20
@@ -102,11 +102,8 @@ class Speaking(OnThread):
     async def _open(self) -> None:
         app = web.Application(client_max_size=4 * 2**20)
         self.routes(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._site = Site(app, cancels=True)
+        self.base = await self._site.open()
 
     def noted(
         self, work: Callable[[web.Request, Asked], Awaitable[web.StreamResponse]]
