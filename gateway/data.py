@@ -16,7 +16,7 @@ class DataFolderError(Exception):
 
 class DataFolder:
     """``jobs.sqlite``, ``keys.sqlite``, ``ledger.sqlite``, ``blobs/``, ``cache/``, ``outbox/``, ``pictures/``,
-    ``lock``, ``secret``, and ``workers`` where several processes serve.
+    ``lock``, ``secret``, and ``workers`` where several processes serve; journals beside their databases.
 
     The last signs the addresses of outputs.
     """

@@ -140,12 +140,10 @@ class Reservation:
         self._open = True
         self._booked = 0.0
 
-    def settle(self, usd: float | None = None, audio_seconds: float | None = None) -> asyncio.Future[None]:
-        """The call has used so much; of what is ``None``, as much as was expected. Durable when that ends."""
+    def settle(self, usd: float | None = None, audio_seconds: float | None = None) -> asyncio.Future[None] | None:
+        """The call has used so much; of what is ``None``, as much as was expected. Kept as ``Spending.add`` says."""
         if not self._open:
-            over = asyncio.get_running_loop().create_future()
-            over.set_result(None)
-            return over
+            return None
         self._open = False
         actual = expected = self.expected
         usd = expected.usd if usd is None else usd
@@ -168,7 +166,7 @@ class Reservation:
                 account.open.discard(self)
                 account.taken.add(self.expected, -1)
 
-    def take_back(self, booked: Amounts) -> asyncio.Future[None]:
+    def take_back(self, booked: Amounts) -> asyncio.Future[None] | None:
         """Some of what was settled was not used after all."""
         for account in self._accounts:
             if self._booked >= account.since:
@@ -233,14 +231,17 @@ class Limits:
             self._accounts.move_to_end(account.who)
         return reservation
 
-    def write(self, accounts: Sequence[_Account], amounts: Amounts, at: float, sign: int = 1) -> asyncio.Future[None]:
-        """Write down what was spent (``sign`` -1: what was not, after all) at a moment. Durable when that ends."""
+    def write(
+        self, accounts: Sequence[_Account], amounts: Amounts, at: float, sign: int = 1
+    ) -> asyncio.Future[None] | None:
+        """Write down what was spent (``sign`` -1: what was not, after all) at a moment. Kept as ``add`` says."""
         for account in accounts:
             if account.meanwhile is not None:
                 account.meanwhile.append((at, amounts, sign))
         assert self._store is not None, "there is an account, so it was asked"
         written = self._store.add([*map(_who, accounts)], at, amounts, sign)
-        written.add_done_callback(partial(_booked, accounts, amounts, sign))
+        if written is not None:
+            written.add_done_callback(partial(_booked, accounts, amounts, sign))
         return written
 
     def _at_hand(self, budgets: Sequence[Budget]) -> list[_Account] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -55,13 +54,10 @@ class MemoryKeyStore:
                 total.merge(each)
         return total
 
-    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> None:
         """Count a call."""
         for who in names:
             self._spent[who].setdefault(int(at // MINUTE), Total()).add(amounts, sign)
-        written = asyncio.get_running_loop().create_future()
-        written.set_result(None)
-        return written
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -10,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from gateway.database import Database, Insert, Schema
+from gateway.inbox import Inbox
 from gateway.keys.amounts import UNITS, Amounts, Total
 from gateway.keys.key import VirtualKey, from_json, to_json
 from gateway.keys.store import MINUTE, AliasTaken
@@ -50,12 +51,17 @@ _PUT = f"""INSERT INTO keys (token, mark, alias, record) VALUES (?, {_MARK}, ?, 
 ON CONFLICT DO UPDATE SET mark = {_MARK}, alias = excluded.alias, record = excluded.record"""  # noqa: S608
 
 
+_Call = tuple[Sequence[str], int, Amounts, int]
+"""Names, a minute, what each of them has used then, and whether it is taken back (-1)."""
+
+
 class SqliteKeyStore:
     """A ``KeyStore`` in a file (see ``Database``). Raises ``StoreError`` where it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
         self._file = Database(path, Schema(1, _SCHEMA))
         self._db = self._file.connection
+        self._inbox = Inbox(self._file, path, self._add, _Call)
 
     async def put(self, key: VirtualKey) -> None:
         """Write a new key."""
@@ -109,19 +115,21 @@ class SqliteKeyStore:
 
     async def spent(self, who: str, since: float) -> Total:
         """The sum."""
+        await self._inbox.settled()
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
         return Total(*row)
 
-    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None] | None:
         """Count a call."""
         # Sums: what the machine's loss of power takes back, the ledger's calls lose as well.
-        return self._file.add(self._add, (names, int(at // MINUTE), amounts, sign), survives="crash")
+        return self._inbox.put((names, int(at // MINUTE), amounts, sign))
 
     async def close(self) -> None:
         """See ``Database.close``."""
+        await self._inbox.close()
         await self._file.close()
 
-    def _add(self, calls: Sequence[tuple[Sequence[str], int, Amounts, int]]) -> None:
+    def _add(self, calls: Sequence[_Call]) -> None:
         totals: defaultdict[tuple[str, int], Total] = defaultdict(Total)
         for names, minute, amounts, sign in calls:
             for who in names:

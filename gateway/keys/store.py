@@ -27,8 +27,8 @@ class Spending(Protocol):
     async def spent(self, who: str, since: float) -> Total:
         """All that was added for ``who`` in the minute of ``since`` and later."""
 
-    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None]:
-        """Count a call of each of ``names``, or take it back (``sign`` -1). Durable when that has ended."""
+    def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None] | None:
+        """Count a call of each of ``names``, or take it back (``sign`` -1). Kept when that ends; ``None``: already."""
 
 
 class KeyStore(Spending, Protocol):

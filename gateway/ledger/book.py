@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 from gateway.database import StoreError
+from gateway.inbox import kept
 from gateway.jobs.errors import UNKNOWN
 from gateway.jobs.job import Fault, Job, State
 from gateway.ledger.cost import CONFIG, cost, maybe, together, units, with_usage
@@ -46,10 +47,7 @@ class Book:
             await self.store.close()
 
     def write(self, record: Record) -> Awaitable[object] | None:
-        """Write a call down as it stands; durable when that ends. Raises ``StoreError``. ``None``: it is not kept.
-
-        All that are to be written while the thread is busy go into one transaction.
-        """
+        """Write a call down as it stands; kept when that ends. Raises ``StoreError``. ``None``: nothing to wait for."""
         return None if self.store is None else self.store.write([row_of(record)])
 
     async def open(self, record: Record, price: Price | None, tasks: Sequence[tuple[Job, TaskRequest]]) -> None:
@@ -64,7 +62,7 @@ class Book:
             record.charges[job.id] = whole
             self._live[job.id] = record
         if self.store is not None:
-            await self.store.write([row_of(record)], charges)
+            await kept(self.store.write([row_of(record)], charges))
 
     def metered(self, provider: TaskProvider, job: Job, price: Price | None) -> TaskProvider:
         """``provider``, with what it says of the costs of ``job`` written down."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.database import Database, Insert, Schema
+from gateway.inbox import Inbox
 from gateway.ledger.cost import SURENESS
 from gateway.ledger.row import Amounts, By, Charge, Filter, Row
 from gateway.record import Cost, row_at
@@ -107,9 +108,9 @@ _NAMES: dict[str, tuple[str, str]] = {
 class LedgerStore(Protocol):
     """Every method may raise ``StoreError``. What it wrote is there after the death of this process."""
 
-    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object]:
+    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object] | None:
         """Calls, as they stand, and tasks that are about to be submitted. A row of the same name is replaced, a charge
-        stays."""
+        stays. Kept when that ends; ``None``: it is already."""
 
     async def settle(self, job: str, change: Change) -> Cost | None:
         """Replace what a job costs by ``change`` of it; nothing where it has no charge. Returns the new cost."""
@@ -127,6 +128,9 @@ class LedgerStore(Protocol):
         """Finish what was asked for, then let go of the file."""
 
 
+_Item = tuple[Sequence[Row], Sequence[Charge]]
+
+
 class SqliteLedger:
     """A ``LedgerStore`` in a file, or in memory where ``path`` is ``None``. Raises ``StoreError``."""
 
@@ -136,16 +140,17 @@ class SqliteLedger:
         self._db = self._file.connection
         # Reports are read beside it, where there is a file: the end of a call waits for none of them.
         self._reports = self._file if path is None else Database(path, schema)
+        self._inbox = Inbox(self._file, path, self._write, _Item)
 
-    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object]:
+    def write(self, rows: Sequence[Row], charges: Sequence[Charge] = ()) -> Awaitable[object] | None:
         """Calls and tasks, in one go."""
-        return self._file.add(self._write, (rows, charges))
+        return self._inbox.put((rows, charges))
 
-    def _write(self, calls: Sequence[tuple[Sequence[Row], Sequence[Charge]]]) -> None:
-        charges = [(each.job, each.call, *_amount(each.cost), each.at) for _, some in calls for each in some]
+    def _write(self, items: Sequence[_Item]) -> None:
+        charges = [(each.job, each.call, *_amount(each.cost), each.at) for _, some in items for each in some]
         if charges and not self._db.in_transaction:
             self._db.execute("BEGIN IMMEDIATE")  # whoever asked for this commits
-        _CALLS(self._db, [_values(row) for rows, _ in calls for row in rows])
+        _CALLS(self._db, [_values(row) for rows, _ in items for row in rows])
         _CHARGES(self._db, charges)
 
     async def settle(self, job: str, change: Change) -> Cost | None:
@@ -160,6 +165,7 @@ class SqliteLedger:
             self._db.execute("UPDATE charges SET usd = ?, certainty = ? WHERE job = ?", (*_amount(new), job))
             return new
 
+        self._inbox.hand_over()
         return await self._file.do(run, writes=True)
 
     async def select(self, which: Filter, limit: int) -> list[Row]:
@@ -167,10 +173,12 @@ class SqliteLedger:
         where, given = _where(which)
         query = f"{_SPENT}{where} ORDER BY row DESC LIMIT ?"
         db = self._reports.connection
+        await self._inbox.settled()
         return await self._reports.do(lambda: [_row(each) for each in db.execute(query, (*given, limit))])
 
     async def sums(self, by: By | None, which: Filter) -> list[Amounts]:
         """Sums, the dearest first."""
+        await self._inbox.settled()
         return await self._reports.do(lambda: sums(self._reports.connection, by, which))
 
     async def forget(self, before: float) -> None:
@@ -181,11 +189,13 @@ class SqliteLedger:
             gone = [self._db.execute(_FORGET.format(*names), given).rowcount for names in _OLD]
             return max(gone) == _FORGOTTEN
 
+        self._inbox.hand_over()
         while await self._file.do(run, writes=True):
             pass
 
     async def close(self) -> None:
         """Let go of the file."""
+        await self._inbox.close()
         await self._reports.close()
         await self._file.close()
 

@@ -205,14 +205,15 @@ class Admitted:
     async def settle(self) -> None:
         """Book what was expected. Twice is harmless."""
         if self._reservation is not None:
-            with suppress(StoreError):  # it is in the log
-                await asyncio.shield(self._reservation.settle())
+            await _booked(self._reservation.settle())
 
     def book(self, cost: Cost | None, writing: list[asyncio.Future[Any]], audio_seconds: float | None = None) -> None:
-        """It has used and cost so much, all of it; durable when what is added to ``writing`` has ended."""
+        """It has used and cost so much, all of it; kept when what is added to ``writing`` has ended."""
         self._settled = True
         if self._reservation is not None:
-            writing.append(self._reservation.settle(None if cost is None else cost.usd, audio_seconds))
+            written = self._reservation.settle(None if cost is None else cost.usd, audio_seconds)
+            if written is not None:
+                writing.append(written)
 
     async def correct(self, part: float, *, used: bool, cost: Cost | None) -> None:
         """A part (0 to 1) of what was booked has ended, and cost so much; where it is not ``used``, it was never made.
@@ -226,13 +227,18 @@ class Admitted:
             if cost is not None and expected.usd is not None:
                 back["usd"] = expected.usd * part - cost.usd
             if any(back.values()):
-                with suppress(StoreError):
-                    await asyncio.shield(self._reservation.take_back(Amounts(**back)))
+                await _booked(self._reservation.take_back(Amounts(**back)))
 
     def carry(self, record: Record, usage: Usage) -> Callable[[], None]:
         """A stream begins: what is returned, called at its end, books what it has used and cost by then."""
         self._settled = True
         return lambda: self.book(cost_by_now(record), record.writing, usage.audio_seconds)
+
+
+async def _booked(written: asyncio.Future[None] | None) -> None:
+    if written is not None:
+        with suppress(StoreError):  # it is in the log
+            await asyncio.shield(written)
 
 
 def _nothing() -> None:

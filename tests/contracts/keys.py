@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.inbox import kept
 from gateway.keys.amounts import Amounts, Total
 from gateway.keys.key import VirtualKey, name_of, token_of
 from gateway.keys.store import AliasTaken, KeyStore
@@ -100,19 +101,19 @@ class KeyStoreContract:
             await change(store, make())
 
     async def test_spend_is_summed_from_a_minute_on(self, store: KeyStore) -> None:
-        await store.add(["a"], 59.0, Amounts(usd=1.0, characters=10))
-        await store.add(["a"], 60.0, Amounts(usd=0.5, audio_seconds=1.5, images=2, video_seconds=4))
-        await store.add(["a"], 119.0, Amounts(usd=None, images=1))
-        await store.add(["b"], 60.0, Amounts(usd=9.0))
+        await kept(store.add(["a"], 59.0, Amounts(usd=1.0, characters=10)))
+        await kept(store.add(["a"], 60.0, Amounts(usd=0.5, audio_seconds=1.5, images=2, video_seconds=4)))
+        await kept(store.add(["a"], 119.0, Amounts(usd=None, images=1)))
+        await kept(store.add(["b"], 60.0, Amounts(usd=9.0)))
         assert await store.spent("a", 60.0) == Total(0.5, 0, 1.5, 3, 4, 1)
         assert await store.spent("a", 0.0) == Total(1.5, 10, 1.5, 3, 4, 1)
         assert await store.spent("a", 120.0) == Total()
         assert await store.spent("nobody", 0.0) == Total()
-        await store.add(["a"], 61.0, Amounts(images=1), -1)
+        await kept(store.add(["a"], 61.0, Amounts(images=1), -1))
         assert (await store.spent("a", 60.0)).images == 2
 
     async def test_what_was_added_before_is_counted(self, store: KeyStore) -> None:
-        adding = [asyncio.ensure_future(store.add(["a"], 0.0, Amounts(images=1))) for _ in range(50)]
+        adding = [asyncio.ensure_future(kept(store.add(["a"], 0.0, Amounts(images=1)))) for _ in range(50)]
         await asyncio.sleep(0)  # each has been called
         assert (await store.spent("a", 0.0)).images == 50
         await asyncio.gather(*adding)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.inbox import kept
 from gateway.ledger.row import Charge, Filter, Row, row_of
 from gateway.ledger.store import LedgerStore
 from gateway.record import Attempt, Cost, Record, Used, Who, row_at
@@ -31,12 +32,12 @@ class LedgerStoreContract:
         record.served_by("g", "e", "v")
         row = row_of(record)
         assert (row.vendor, row.usd, row.certainty, row.call_type) == (2.0, 0.0, "computed", "avideo_generation")
-        await store.write([row])
+        await kept(store.write([row]))
         assert await store.select(Filter(), 10) == [row]
 
     async def test_the_newest_word_counts(self, store: LedgerStore) -> None:
-        await store.write([call("a"), call("b", 2000.0)])
-        await store.write([call("a", usd=0.25, code="client_gone")])
+        await kept(store.write([call("a"), call("b", 2000.0)]))
+        await kept(store.write([call("a", usd=0.25, code="client_gone")]))
         assert [(row.id, row.usd, row.code) for row in await store.select(Filter(), 10)] == [
             ("b", 0.5, None),
             ("a", 0.25, "client_gone"),
@@ -44,7 +45,7 @@ class LedgerStoreContract:
         assert [row.id for row in await store.select(Filter(), 1)] == ["b"]
 
     async def test_what_is_unknown_is_never_nought(self, store: LedgerStore) -> None:
-        await store.write([call("a", usd=None), call("b", model="m"), call("c", model="m", usd=None)])
+        await kept(store.write([call("a", usd=None), call("b", model="m"), call("c", model="m", usd=None)]))
         found = {row.id: row for row in await store.select(Filter(), 10)}
         assert (found["a"].usd, found["a"].certainty, found["a"].cost) == (None, "unknown", None)
         sums = {each.name: (each.calls, each.usd, each.unknown) for each in await store.sums("model", Filter())}
@@ -53,7 +54,7 @@ class LedgerStoreContract:
     async def test_a_call_costs_what_its_tasks_cost(self, store: LedgerStore) -> None:
         row = replace(call("a", usd=0.0), certainty="reported")
         jobs = [Charge("j1", row.row, Cost(0.3, "expected"), 1.0), Charge("j2", row.row, None, 1.0)]
-        await store.write([row], jobs)
+        await kept(store.write([row], jobs))
 
         async def now() -> tuple[float | None, str]:
             (found,) = await store.select(Filter(), 10)
@@ -65,8 +66,8 @@ class LedgerStoreContract:
         seen = []
         await store.settle("j1", lambda old: seen.append(old) or Cost(0.1, "reported"))
         assert seen == [Cost(0.3, "expected")]
-        await store.write([row], jobs)  # what is settled is not expected again
-        await store.write([replace(row, status=500)])
+        await kept(store.write([row], jobs))  # what is settled is not expected again
+        await kept(store.write([replace(row, status=500)]))
         assert await now() == (pytest.approx(0.3), "reported")
         assert await store.settle("nobody", lambda old: Cost(1.0)) is None
 
@@ -76,7 +77,7 @@ class LedgerStoreContract:
             call("b", 2000.0, key="k"),
             call("c", 3000.0, end_user="u"),
         ]
-        await store.write(rows)
+        await kept(store.write(rows))
 
         async def names(**which: object) -> str:
             return "".join(row.row[-1] for row in await store.select(Filter(**which), 10))
@@ -92,12 +93,14 @@ class LedgerStoreContract:
 
     async def test_sums(self, store: LedgerStore) -> None:
         more = {"characters": 10, "audio_seconds": 0.5, "images": 1, "video_seconds": 2.0}
-        await store.write(
-            [
-                call("a", 0.5 * DAY, 1.0, key="k", model="m", end_user="u", tags=("x", "y"), **more),
-                call("b", 1.5 * DAY, 2.0, key="k", model="n", tags=("x",), **more),
-                call("c", 1.6 * DAY, 4.0, model="m"),
-            ]
+        await kept(
+            store.write(
+                [
+                    call("a", 0.5 * DAY, 1.0, key="k", model="m", end_user="u", tags=("x", "y"), **more),
+                    call("b", 1.5 * DAY, 2.0, key="k", model="n", tags=("x",), **more),
+                    call("c", 1.6 * DAY, 4.0, model="m"),
+                ]
+            )
         )
 
         async def by(what: str | None, **which: object) -> list[tuple[str, int, float | None]]:
@@ -115,19 +118,19 @@ class LedgerStoreContract:
 
     async def test_what_is_old_is_forgotten_with_its_charges(self, store: LedgerStore) -> None:
         row = call("a", 10.0)
-        await store.write([row], [Charge("j", row.row, Cost(1.0), 10.0)])
-        await store.write([call("b", 20.0), *(call(f"old{number}", 10.0) for number in range(1000))])
+        await kept(store.write([row], [Charge("j", row.row, Cost(1.0), 10.0)]))
+        await kept(store.write([call("b", 20.0), *(call(f"old{number}", 10.0) for number in range(1000))]))
         await store.forget(20.0)
         assert [row.id for row in await store.select(Filter(), 10)] == ["b"]
         assert await store.settle("j", lambda old: old) is None
 
     async def test_half_a_letter_can_be_kept(self, store: LedgerStore) -> None:
-        await store.write([call("a", model="\ud800", end_user="\udfff", tags=("\ud800",))])
+        await kept(store.write([call("a", model="\ud800", end_user="\udfff", tags=("\ud800",))]))
         (row,) = await store.select(Filter(), 10)
         assert (row.model, row.end_user, row.tags) == ("?", "?", ("\ud800",))
 
     async def test_names_are_data(self, store: LedgerStore) -> None:
-        await store.write([call("a", end_user="'; DROP TABLE calls; --", key="%")])
+        await kept(store.write([call("a", end_user="'; DROP TABLE calls; --", key="%")]))
         assert len(await store.select(Filter(end_user="'; DROP TABLE calls; --"), 10)) == 1
         assert await store.select(Filter(key="_"), 10) == []
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.database import StoreError
 from gateway.errors import InvalidRequest, OverQuota, OverRate
+from gateway.inbox import kept
 from gateway.keys.amounts import Amounts
 from gateway.keys.limits import Budget, Limits, Pace
 from gateway.keys.memory import MemoryKeyStore
@@ -126,7 +127,7 @@ async def test_one_of_two_hundred(limits: Limits, store: MemoryKeyStore, clock: 
         except OverQuota:
             return False
         await asyncio.sleep(0)
-        await reservation.settle()
+        await kept(reservation.settle())
         return True
 
     assert sum(await asyncio.gather(*(call() for _ in range(200)))) == 1
@@ -143,19 +144,19 @@ async def test_what_is_released_can_be_had_again(limits: Limits) -> None:
     first.release()
     second = await limits.reserve([budget(images=1)], Amounts(images=1))
     second.release()
-    await second.settle()  # too late
+    await kept(second.settle())  # too late
     await limits.reserve([budget(images=1)], Amounts(images=1))
 
 
 async def test_what_was_used_counts_not_what_was_expected(limits: Limits, store: MemoryKeyStore) -> None:
     wide = budget(audio_seconds=10.0, characters=1000)
     first = await limits.reserve([wide], Amounts(audio_seconds=9.0, characters=90))
-    await first.settle(audio_seconds=2.0)
+    await kept(first.settle(audio_seconds=2.0))
     spent = await store.spent("k", 0)
     assert (spent.audio_seconds, spent.characters, spent.usd, spent.unpriced) == (2.0, 90, 0.0, 0)
     second = await limits.reserve([wide], Amounts(usd=None, audio_seconds=8.0))
-    await second.settle()
-    await second.settle()
+    await kept(second.settle())
+    await kept(second.settle())
     spent = await store.spent("k", 0)
     assert (spent.audio_seconds, spent.usd, spent.unpriced) == (10.0, 0.0, 1)
     with pytest.raises(OverQuota):
@@ -169,7 +170,7 @@ async def test_all_budgets_or_none(limits: Limits) -> None:
         await limits.reserve([user, house], Amounts(usd=0.8))
     assert not limits._accounts["user:u"].open
     reservation = await limits.reserve([user], Amounts(usd=1.0))  # nothing stayed reserved
-    await reservation.settle(0.6)
+    await kept(reservation.settle(0.6))
     await limits.reserve([user, house], Amounts(usd=0.4))
 
 
@@ -188,18 +189,18 @@ async def test_a_new_period_begins_with_nothing(limits: Limits, clock: Clock, st
     clock.now += DAY
     with pytest.raises(OverQuota):  # still under way: it will be paid in this period
         await limits.reserve([budget(images=2)], Amounts(images=1))
-    await old.settle()
+    await kept(old.settle())
     clock.now += DAY
-    await (await limits.reserve([budget(images=2)], Amounts(images=2))).settle()
+    await kept((await limits.reserve([budget(images=2)], Amounts(images=2))).settle())
     with pytest.raises(OverQuota):
         await limits.reserve([budget(images=2)], Amounts(images=1))
     assert (await store.spent("k", 0)).images == 4
 
 
 async def test_another_rhythm_counts_what_was_spent_since(limits: Limits, clock: Clock) -> None:
-    await (await limits.reserve([budget(images=9)], Amounts(images=3))).settle()
+    await kept((await limits.reserve([budget(images=9)], Amounts(images=3))).settle())
     clock.now += DAY
-    await (await limits.reserve([budget(images=9)], Amounts(images=2))).settle()
+    await kept((await limits.reserve([budget(images=9)], Amounts(images=2))).settle())
     with pytest.raises(OverQuota, match="5 of them"):
         await limits.reserve([budget(duration=None, images=5)], Amounts(images=1))
     with pytest.raises(OverQuota, match="2 of them"):
@@ -208,7 +209,7 @@ async def test_another_rhythm_counts_what_was_spent_since(limits: Limits, clock:
 
 async def test_a_restart_finds_what_was_spent(store: MemoryKeyStore, clock: Clock) -> None:
     reservation = await limits_of(store, clock).reserve([budget(images=2)], Amounts(images=1))
-    await reservation.settle()
+    await kept(reservation.settle())
     other = limits_of(store, clock)
     await other.reserve([budget(images=2)], Amounts(images=1))
     with pytest.raises(OverQuota):
@@ -217,8 +218,8 @@ async def test_a_restart_finds_what_was_spent(store: MemoryKeyStore, clock: Cloc
 
 async def test_what_was_not_made_is_given_back(limits: Limits) -> None:
     reservation = await limits.reserve([budget(images=2)], Amounts(images=2))
-    await reservation.settle()
-    await reservation.take_back(Amounts(images=1))
+    await kept(reservation.settle())
+    await kept(reservation.take_back(Amounts(images=1)))
     await limits.reserve([budget(images=2)], Amounts(images=1))
     with pytest.raises(OverQuota):
         await limits.reserve([budget(images=2)], Amounts(images=1))
@@ -242,7 +243,7 @@ async def test_never_over_and_never_lost_with_more_users_than_memory_holds(store
         if chance.random() < 0.5:
             reservation.release()
         else:
-            await reservation.settle()
+            await kept(reservation.settle())
             passed[who] += 1
 
     for _ in range(8):
@@ -259,10 +260,10 @@ async def test_never_over_and_never_lost_with_more_users_than_memory_holds(store
 
 async def test_what_is_given_back_late_belongs_to_its_own_period(limits: Limits, clock: Clock) -> None:
     reservation = await limits.reserve([budget(images=1)], Amounts(images=1))
-    await reservation.settle()
+    await kept(reservation.settle())
     clock.now += DAY
-    await (await limits.reserve([budget(images=1)], Amounts(images=1))).settle()
-    await reservation.take_back(Amounts(images=1))
+    await kept((await limits.reserve([budget(images=1)], Amounts(images=1))).settle())
+    await kept(reservation.take_back(Amounts(images=1)))
     with pytest.raises(OverQuota):
         await limits.reserve([budget(images=1)], Amounts(images=1))
 
@@ -270,13 +271,13 @@ async def test_what_is_given_back_late_belongs_to_its_own_period(limits: Limits,
 async def test_of_several_processes_each_soon_knows_what_the_others_spent(store: MemoryKeyStore, clock: Clock) -> None:
     steady = Clock()
     one, other = (limits_of(store, clock, monotonic=steady, fresh=0.5) for _ in range(2))
-    await (await one.reserve([budget(usd=1.0)], Amounts(usd=0.6))).settle()
-    kept = await other.reserve([budget(usd=1.0)], Amounts(usd=0.3))
-    await (await one.reserve([budget(usd=1.0)], Amounts(usd=0.3))).settle()  # what is only reserved is not seen
+    await kept((await one.reserve([budget(usd=1.0)], Amounts(usd=0.6))).settle())
+    held = await other.reserve([budget(usd=1.0)], Amounts(usd=0.3))
+    await kept((await one.reserve([budget(usd=1.0)], Amounts(usd=0.3))).settle())  # what is only reserved is not seen
     steady.now += 0.5
     with pytest.raises(OverQuota):
         await other.reserve([budget(usd=1.0)], Amounts(usd=0.05))
-    await kept.settle()
+    await kept(held.settle())
     assert (await store.spent("k", 0)).usd == pytest.approx(1.2)
 
 
@@ -293,7 +294,7 @@ async def test_what_is_booked_while_the_store_is_asked_counts_once(store: Memory
     await asking
     with pytest.raises(OverQuota, match="6 of them"):
         await limits.reserve([budget(images=9)], Amounts(images=4))
-    await last.settle()
+    await kept(last.settle())
     assert (await store.spent("k", 0)).images == 6
 
 
@@ -307,7 +308,7 @@ async def test_what_cannot_be_written_counts_all_the_same(
     full.set_exception(StoreError("disk full"))
     monkeypatch.setattr(store, "add", lambda *_: full)
     with pytest.raises(StoreError):
-        await reservation.settle()
+        await kept(reservation.settle())
     steady.now += 0.5  # the store is asked again
     with pytest.raises(OverQuota, match="2 of them"):
         await limits.reserve([budget(images=2)], Amounts(images=1))

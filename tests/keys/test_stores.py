@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.inbox import kept
 from gateway.keys.amounts import Amounts
 from gateway.keys.key import token_of
 from gateway.keys.memory import MemoryKeyStore
@@ -46,8 +47,9 @@ async def test_two_stores_of_one_file(tmp_path: Path) -> None:
         found, mark = await store.changed(0)
         assert {token for token, _ in found} == {key.token for key in keys}
         assert mark == 20
-    await one.add(["a"], 0, Amounts(images=1))
-    await other.add(["a"], 0, Amounts(images=1))
+    await kept(one.add(["a"], 0, Amounts(images=1)))
+    await kept(other.add(["a"], 0, Amounts(images=1)))
+    assert (await other.spent("a", 0)).images >= 1  # it is in the file, where the first one finds it
     assert (await one.spent("a", 0)).images == 2
     assert {stat.S_IMODE(each.stat().st_mode) for each in os.scandir(tmp_path)} == {0o600}
     await one.close()
@@ -100,7 +102,7 @@ async def main():
     budget = Budget("k", "This key", {"images": 10})
     settled = await limits.reserve([budget], Amounts(images=3))
     await limits.reserve([budget], Amounts(images=5))  # under way when the process dies
-    await settled.settle()
+    settled.settle()
     print("settled", flush=True)
     await asyncio.Event().wait()
 

@@ -15,6 +15,7 @@ from gateway.api.auth import Access, KeyCheck
 from gateway.api.fastlane import Fastlane, FastRoute
 from gateway.api.http import Call, Message, send_json
 from gateway.database import StoreError
+from gateway.inbox import kept
 from gateway.ledger.book import Book
 from gateway.ledger.row import Filter
 from gateway.ledger.store import LedgerStore, SqliteLedger
@@ -41,7 +42,8 @@ class TestMemory(LedgerStoreContract):
 
 async def test_another_finds_what_the_first_wrote_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     first = SqliteLedger(tmp_path / "ledger.sqlite")
-    await first.write([call("a")])
+    await kept(first.write([call("a")]))
+    assert [row.id for row in await first.select(Filter(), 10)] == ["a"]
     second = SqliteLedger(tmp_path / "ledger.sqlite")
     assert [row.id for row in await second.select(Filter(), 10)] == ["a"]
     assert {stat.S_IMODE(each.stat().st_mode) for each in list(tmp_path.iterdir())} == {0o600}  # noqa: ASYNC240
@@ -54,7 +56,7 @@ async def test_a_call_ends_while_a_report_is_made(tmp_path: Path) -> None:
     begun, go = threading.Event(), threading.Event()
     report = store._reports.do(lambda: (begun.set(), go.wait(10)))
     await asyncio.to_thread(begun.wait)
-    await asyncio.wait_for(store.write([call("a")]), 5)
+    await asyncio.wait_for(kept(store.write([call("a")])), 5)
     assert not report.done()
     go.set()
     await report
@@ -88,7 +90,7 @@ async def test_calls_that_end_together_are_written_together() -> None:
     assert len(await store.select(Filter(), 1000)) == 200
     await book.close()
     with pytest.raises(StoreError):
-        await book.write(records[0])
+        await kept(book.write(records[0]))
 
 
 async def test_one_who_leaves_takes_no_other_with_him() -> None:
@@ -97,16 +99,16 @@ async def test_one_who_leaves_takes_no_other_with_him() -> None:
     for task in tasks[::2]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await book.write(Record("last", "/v1/audio/speech"))
+    await kept(book.write(Record("last", "/v1/audio/speech")))
     assert len(await book.store.select(Filter(), 100)) == 11
     await book.close()
 
 
 async def test_what_is_kept_for_a_time_only_is_swept() -> None:
     store = SqliteLedger(None)
-    await store.write([call("old", 1000.0)])
+    await kept(store.write([call("old", 1000.0)]))
     book = Book(store, retention=3600.0)
-    await book.write(Record("new", "/v1/audio/speech"))
+    await kept(book.write(Record("new", "/v1/audio/speech")))
     while [row.id for row in await store.select(Filter(), 10)] != ["new"]:
         await asyncio.sleep(0)
     await book.close()
@@ -115,7 +117,9 @@ async def test_what_is_kept_for_a_time_only_is_swept() -> None:
 async def test_what_a_key_and_an_end_user_have_spent() -> None:
     store = SqliteLedger(None)
     book = Book(store)
-    await store.write([call("a", 10.0, key="k", characters=5), call("b", 20.0, key="k", end_user="u", characters=7)])
+    await kept(
+        store.write([call("a", 10.0, key="k", characters=5), call("b", 20.0, key="k", end_user="u", characters=7)])
+    )
     spent = await book.spent("k", 15.0)
     assert (spent.calls, spent.usd, spent.characters) == (1, 0.5, 7)
     assert (await book.spent("k", 0.0)).usd == 1.0
@@ -143,7 +147,7 @@ class Slow(SqliteLedger):
     async def write(self, rows) -> None:
         self.asked.set()
         await self.let.wait()
-        await super().write(rows)
+        await kept(super().write(rows))
 
 
 async def test_the_last_byte_waits_for_the_row() -> None:
