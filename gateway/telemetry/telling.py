@@ -7,6 +7,8 @@ times as long.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import product
 
 from gateway.telemetry.ended import Ended, Observer
 from gateway.telemetry.line import CallLine
@@ -40,6 +42,14 @@ class Telling:
             self._timer.cancel()
             self._timer = None
         untold, self._untold = self._untold, []
-        for observe in self.observers:
-            for each in untold:
-                observe(each)
+        _tell(product(self.observers, untold))
+
+
+def _tell(left: Iterator[tuple[Observer, Ended]]) -> None:
+    """One that fails takes nothing from the others: they are told at the loop's next turn."""
+    try:
+        for observe, ended in left:
+            observe(ended)
+    except BaseException:
+        asyncio.get_running_loop().call_soon(_tell, left)
+        raise
