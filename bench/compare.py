@@ -144,8 +144,8 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each load of each contender in each round")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each load of each contender in each round")
     parser.add_argument("--slow", type=float, default=8.0, help="seconds for which the slow readers are slow")
     parser.add_argument("--only", default=",".join(OPENERS), help="names of contenders")
     parser.add_argument("--parts", default=",".join(PARTS))
