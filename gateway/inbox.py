@@ -111,11 +111,15 @@ class Inbox(Generic[T]):
             self._turn(self._journal)
 
     async def settled(self) -> None:
-        """All that was put is in the file. Raises ``StoreError``."""
-        self.hand_over()
-        while self._writing:
-            await asyncio.wait(self._writing)
+        """All that was put until now is in the file. Raises ``StoreError``."""
+        for _ in range(2):  # once more for what was held up until the first could be written
             self.hand_over()
+            if self._writing:
+                await asyncio.wait([*self._writing])
+        self.check()
+
+    def check(self) -> None:
+        """Raises ``StoreError`` where some of what was put cannot be written now."""
         if self._wrong is not None:
             raise StoreError(str(self._wrong))
 
@@ -127,8 +131,9 @@ class Inbox(Generic[T]):
             await self.settled()
         self._at(None)
         self._journal = None
-        await asyncio.to_thread(journal.close, keep=self._wrong is not None)
-        if self._wrong is None:
+        left = bool(self._items or self._unwritten)
+        await asyncio.to_thread(journal.close, keep=left)
+        if not left:
             with suppress(StoreError):  # a line that nobody reads
                 await self._file.do(partial(self._forget, journal.path.name), writes=True, survives="crash")
 

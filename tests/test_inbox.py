@@ -9,7 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -30,10 +31,12 @@ class Numbers:
     def __init__(self, path: Path | None) -> None:
         self.file = Database(path, TABLE)
         self.full = False
+        self.before: Callable[[], object] = lambda: None
         self.writes: list[int] = []
         self.inbox = Inbox(self.file, path, self.write, int | str | None)
 
     def write(self, items: Sequence[int]) -> None:
+        self.before()
         if self.full:
             raise sqlite3.OperationalError("database or disk is full")
         self.writes.append(len(items))
@@ -111,6 +114,25 @@ async def test_what_the_file_is_asked_later_sees_it(path: Path) -> None:
         assert await numbers.file.do(lambda: read("SELECT number FROM numbers").fetchall()) == [(1,)]
 
 
+async def test_who_asks_waits_for_what_was_put_before_and_no_more(path: Path) -> None:
+    async with opened(path) as numbers:
+        more = threading.Event()
+        numbers.before = lambda: (more.clear(), more.wait(10))  # while one batch is written others are put
+
+        async def busy() -> None:
+            while True:
+                numbers.inbox.put(1)
+                more.set()
+                await asyncio.sleep(0.001)
+
+        numbers.inbox.put(1)
+        others = asyncio.create_task(busy())
+        async with asyncio.timeout(10):
+            await numbers.inbox.settled()
+        others.cancel()
+        numbers.before = lambda: None
+
+
 async def test_who_finds_no_room_waits_until_it_is_written(path: Path) -> None:
     async with opened(path) as numbers:
         items = [letter * (HALF // 3) for letter in "abcdefghijkl"]
@@ -146,7 +168,7 @@ async def test_a_full_disk_loses_nothing_that_was_kept(
         assert [record.levelname for record in caplog.records] == ["ERROR"]
         numbers.full = False
         async with asyncio.timeout(10):
-            while len(written(path)) < 4:
+            while len(written(path)) < 4 or numbers.inbox._wrong is not None:
                 await asyncio.sleep(0.01)
         await kept(numbers.inbox.put(3))
         await numbers.inbox.settled()

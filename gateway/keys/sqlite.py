@@ -115,8 +115,9 @@ class SqliteKeyStore:
 
     async def spent(self, who: str, since: float) -> Total:
         """The sum."""
-        await self._inbox.settled()
+        self._inbox.hand_over()  # and asked at once: what is added from here on does not count
         row = await self._file.do(lambda: self._db.execute(_SPENT, (who, since // MINUTE)).fetchone())
+        self._inbox.check()
         return Total(*row)
 
     def add(self, names: Sequence[str], at: float, amounts: Amounts, sign: int = 1) -> asyncio.Future[None] | None:

@@ -118,6 +118,15 @@ class KeyStoreContract:
         assert (await store.spent("a", 0.0)).images == 50
         await asyncio.gather(*adding)
 
+    async def test_what_is_added_afterwards_is_not(self, store: KeyStore) -> None:
+        await kept(store.add(["a"], 0.0, Amounts(images=1)))
+        asked = asyncio.ensure_future(store.spent("a", 0.0))
+        await asyncio.sleep(0)  # it has been called
+        later = [asyncio.ensure_future(kept(store.add(["a"], 0.0, Amounts(images=1)))) for _ in range(50)]
+        assert (await asked).images == 1
+        await asyncio.gather(*later)
+        assert (await store.spent("a", 0.0)).images == 51
+
     async def test_a_change_that_fails_changes_nothing(self, store: KeyStore) -> None:
         await store.put(FULL)
         with pytest.raises(ZeroDivisionError):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +22,13 @@ from gateway.api.http import Call, Message, send_json
 from gateway.database import StoreError
 from gateway.inbox import kept
 from gateway.ledger.book import Book
-from gateway.ledger.row import Filter
+from gateway.ledger.row import Filter, Row
 from gateway.ledger.store import LedgerStore, SqliteLedger
 from gateway.record import Cost, Record
 from gateway.telemetry.telling import Telling
 from tests.contracts.ledger import LedgerStoreContract, call
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 class TestFile(LedgerStoreContract):
@@ -49,6 +56,50 @@ async def test_another_finds_what_the_first_wrote_and_only_its_owner_reads_it(tm
     assert {stat.S_IMODE(each.stat().st_mode) for each in list(tmp_path.iterdir())} == {0o600}  # noqa: ASYNC240
     await second.close()
     await first.close()
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from gateway.ledger.row import Charge
+from gateway.ledger.store import SqliteLedger
+from gateway.record import Cost
+from tests.ledger.test_store import FULL
+
+async def main():
+    ledger = SqliteLedger(Path(sys.argv[1]))
+    jobs = [Charge("j1", FULL.row, Cost(0.1, "expected"), 1.0), Charge("j2", FULL.row, None, 1.0)]
+    assert ledger.write([FULL], jobs) is None
+    print("kept", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+FULL = replace(
+    call("a", 5.1, 0.3, tags=("a", "ü"), key="k", end_user="jane", audio_seconds=1.5, images=2, size="1x1"),
+    attempts=({"group": "g", "deployment": "d", "outcome": "ok", "seconds": 0.1, "sent": "yes", "ended": 7.0},),
+    joined=True,
+    seconds=0.5,
+    certainty="reported",
+)
+
+
+def test_what_a_killed_process_has_kept_is_in_the_ledger_of_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        assert process.stdout.readline() == b"kept\n"
+        process.send_signal(signal.SIGKILL)
+
+    async def found() -> list[Row]:
+        ledger = SqliteLedger(path)
+        await ledger.settle("j2", lambda cost: Cost(0.2, "expected") if cost is None else cost)
+        rows = await ledger.select(Filter(), 10)
+        await ledger.close()
+        return rows
+
+    assert asyncio.run(found()) == [replace(FULL, usd=pytest.approx(0.6), certainty="expected")]
 
 
 async def test_a_call_ends_while_a_report_is_made(tmp_path: Path) -> None:
