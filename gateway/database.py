@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +26,7 @@ _Answer = tuple[asyncio.Future[Any], Any, Exception | None]
 
 _NONE = object()
 
+_TRIES, _AGAIN = 500, 0.02  # ten seconds
 _TOGETHER = 256  # operations in one go, at most
 _ROWS = 32  # in one statement, at most: each number of them is a statement that SQLite keeps
 
@@ -247,13 +249,26 @@ def _tell(answers: list[_Answer]) -> None:
             future.set_exception(wrong)
 
 
+def _keep_a_log(db: sqlite3.Connection) -> None:
+    """Where another process does this at the same moment SQLite does not wait for it, whatever its timeout."""
+    for left in reversed(range(_TRIES)):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            time.sleep(_AGAIN)
+        else:
+            return
+
+
 def _open(path: Path | None, schema: Schema) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)  # it holds what people asked for
     db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=10)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _keep_a_log(db)
         db.execute(f"PRAGMA synchronous = {'FULL' if schema.survives == 'power' else 'NORMAL'}")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > schema.version:

@@ -188,6 +188,8 @@ class Inbox(Generic[T]):
         self._writing.discard(writing)
         if (wrong := writing.exception()) is None:
             del self._unwritten[number]
+            if self._wrong is not None:
+                _log.warning("what was kept beside the database is written now")
             self._wrong = None
             if self._journal is not None:
                 self._turn(self._journal)

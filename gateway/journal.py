@@ -40,7 +40,7 @@ class Journal:
     def __init__(self, beside: Path) -> None:
         """Make it, for the database ``beside`` it. Blocks; raises ``OSError`` where the system cannot."""
         self.path = beside.with_name(f"{beside.stem}.journal-{secrets.token_hex(8)}")
-        part = self.path.with_suffix(".part")  # nobody else may lock it first
+        part = self.path.with_name(f"{self.path.name}.part")  # nobody else may lock it first
         self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _lock(self._file)

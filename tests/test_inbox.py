@@ -173,6 +173,7 @@ async def test_a_full_disk_loses_nothing_that_was_kept(
         await kept(numbers.inbox.put(3))
         await numbers.inbox.settled()
         assert written(path) == [*items[:4], 3]
+        assert "is written now" in caplog.records[-1].message
 
 
 async def test_what_can_never_be_written_holds_up_no_other(
@@ -270,7 +271,8 @@ async def test_what_another_version_has_left_is_told_and_left_out(path: Path, ca
     assert [record.args[1] for record in caplog.records] == [b"[", b'{"new": 1}']
 
 
-async def test_who_lives_keeps_his_journal(path: Path) -> None:
+async def test_who_lives_keeps_his_journal(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "LATEST", 1000.0)
     async with opened(path) as one:
         one.inbox.put(1)
         async with opened(path) as other:

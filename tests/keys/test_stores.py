@@ -56,6 +56,16 @@ async def test_two_stores_of_one_file(tmp_path: Path) -> None:
     await other.close()
 
 
+async def test_many_open_a_new_file_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(10):
+        path = tmp_path / f"{number}.sqlite"
+        stores = await asyncio.gather(*(asyncio.to_thread(SqliteKeyStore, path) for _ in range(4)))
+        assert len(list(tmp_path.glob(f"{number}.journal-*"))) == 4  # noqa: ASYNC240
+        for store in stores:
+            await store.close()
+    assert caplog.records == []
+
+
 async def test_a_keyring_sees_what_another_process_writes(tmp_path: Path) -> None:
     path = tmp_path / "keys.sqlite"
 
