@@ -250,7 +250,7 @@ def _tell(answers: list[_Answer]) -> None:
 
 
 def _keep_a_log(db: sqlite3.Connection) -> None:
-    """Where another process does this at the same moment SQLite does not wait for it, whatever its timeout."""
+    """Write ahead to a log. Of two processes that begin it at once SQLite refuses one, whatever its timeout."""
     for left in reversed(range(_TRIES)):
         try:
             db.execute("PRAGMA journal_mode = WAL")

@@ -103,12 +103,12 @@ class Inbox(Generic[T]):
 
     def hand_over(self) -> None:
         """What was put is written before anything that the file is asked from now on."""
-        if self._items and self._wrong is None:
-            assert self._journal is not None
+        journal = self._journal
+        if self._items and self._wrong is None and journal is not None:
             self._at(None)
-            self._unwritten[self._journal.number], self._items = self._items, []
-            self._submit(self._journal.number, singly=False)
-            self._turn(self._journal)
+            self._unwritten[journal.number], self._items = self._items, []
+            self._submit(journal, journal.number, singly=False)
+            self._turn(journal)
 
     async def settled(self) -> None:
         """All that was put until now is in the file. Raises ``StoreError``."""
@@ -168,18 +168,17 @@ class Inbox(Generic[T]):
         self._timer = None
         if not self._unwritten:
             self.hand_over()
-        elif not self._writing:
+        elif not self._writing and self._journal is not None:
             for number in sorted(self._unwritten):
-                self._submit(number, singly=True)
+                self._submit(self._journal, number, singly=True)
 
     def _turn(self, journal: Journal) -> None:
         """Fill the other half as soon as it is free."""
         if journal.number in self._unwritten and journal.number - 1 not in self._unwritten:
             journal.turn()
 
-    def _submit(self, number: int, *, singly: bool) -> None:
-        assert self._journal is not None
-        apply = partial(self._apply, self._journal.path.name, number, self._unwritten[number], singly)
+    def _submit(self, journal: Journal, number: int, *, singly: bool) -> None:
+        apply = partial(self._apply, journal.path.name, number, self._unwritten[number], singly)
         writing = self._file.do(apply, writes=True, survives="crash")
         self._writing.add(writing)
         writing.add_done_callback(partial(self._written, number))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sqlite3
@@ -309,9 +308,17 @@ def test_an_entry_that_a_loss_of_power_has_spoilt_is_none(path: Path, spoilt: in
     assert [batches for _, batches in left_behind(path)] == [[(1, [])]]
 
 
-def test_a_journal_of_no_length_is_read(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_journal_that_was_cut_off_is_read(path: Path) -> None:
     journal = Journal(path)
     journal.close(keep=True)
     journal.path.write_bytes(b"")
-    with caplog.at_level(logging.WARNING):
-        assert [batches for _, batches in left_behind(path)] == [[]]
+    assert [batches for _, batches in left_behind(path)] == [[]]
+    assert journals(path) == []
+
+
+async def test_what_comes_after_the_end_is_told_so(path: Path) -> None:
+    async with opened(path) as numbers:
+        numbers.full = True
+        numbers.inbox.put(1)
+    with pytest.raises(StoreError):
+        await kept(numbers.inbox.put(2))

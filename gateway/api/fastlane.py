@@ -30,7 +30,7 @@ from providers.base.errors import ProviderError
 
 Enter = Callable[[Who], Callable[[], None]]
 Keep = Callable[[Record], Awaitable[object] | None]
-"""Writes a call down as it stands; raises ``StoreError``. ``None``: nothing is kept."""
+"""Writes a call down as it stands; raises ``StoreError``. ``None``: nothing to wait for."""
 
 UNKEPT = "What this needs cannot be read or written now; the log says why."
 

@@ -112,7 +112,7 @@ async def main():
     budget = Budget("k", "This key", {"images": 10})
     settled = await limits.reserve([budget], Amounts(images=3))
     await limits.reserve([budget], Amounts(images=5))  # under way when the process dies
-    settled.settle()
+    assert settled.settle() is None  # nothing to wait for
     print("settled", flush=True)
     await asyncio.Event().wait()
 
